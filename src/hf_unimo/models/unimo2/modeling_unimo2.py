@@ -1,0 +1,1669 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""PyTorch UNIMO-2 model (Li et al., 2022): image and text meet only in a dictionary of grounded tokens.
+
+Shapes in comments and docstrings: B rows, I image tokens (class token and patches), G grounded tokens, L text tokens,
+N = I - 1 + L - 1 tokens that reach the dictionary, C dictionary entries, K chosen entries, H width, V vocabulary.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.generation import GenerationMixin
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    BaseModelOutputWithPooling,
+    CausalLMOutputWithPast,
+    ImageClassifierOutput,
+    MaskedLMOutput,
+    SequenceClassifierOutput,
+)
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel, slice_logits_to_keep
+from transformers.processing_utils import Unpack
+from transformers.utils import ModelOutput, TransformersKwargs, is_torchdynamo_exporting
+from transformers.utils.generic import can_return_tuple, is_flash_attention_requested, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from hf_unimo.objectives.captioning import captioning_loss
+from hf_unimo.objectives.contrastive import contrastive_loss
+from hf_unimo.objectives.grounding import nearest_grounding_loss, topk_grounding_loss
+from hf_unimo.objectives.masked_grounding import masked_grounding_loss
+from hf_unimo.objectives.masked_language_modeling import masked_language_modeling_loss
+from hf_unimo.objectives.matching import matching_loss
+
+from .configuration_unimo2 import Unimo2Config, Unimo2GroundedConfig, Unimo2TextConfig, Unimo2VisionConfig
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Outputs
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Unimo2EncoderOutput(ModelOutput):
+    """
+    What [`Unimo2Model.encode_image`] and [`Unimo2Model.encode_text`] hand to [`Unimo2Model.ground`].
+
+    Args:
+        last_hidden_state (`(B, I or L, H)`): States of the uni-modal encoder.
+        pooler_output (`(B, H)`): State of its class token, unprojected.
+        dictionary_tokens (`(B, N, H)`): What the dictionary sees: the states but the class token's, projected if the
+            configuration says so. None without a dictionary.
+        dictionary_mask (`(B, N)`, bool): True for tokens that take part in grounding.
+        dictionary_scores (`(B, C)`, float32): Scores summed over the tokens; those of a pair are the sum of its parts'.
+            None unless `grounding_method` is `"topk"`.
+        attention_mask (`(B, L)`, bool, *optional*): True for real text tokens; None when all are.
+        hidden_states, attentions (`tuple`, *optional*): Of the uni-modal encoder, when asked for.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    pooler_output: torch.FloatTensor | None = None
+    dictionary_tokens: torch.FloatTensor | None = None
+    dictionary_mask: torch.BoolTensor | None = None
+    dictionary_scores: torch.FloatTensor | None = None
+    attention_mask: torch.BoolTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class Unimo2ModelOutput(ModelOutput):
+    """
+    Output of [`Unimo2Model`]; parts that the input lacks are None.
+
+    Args:
+        last_hidden_state (`(B, I + G + L, H)`): States of the fusion encoder: image, grounded, text.
+        image_last_hidden_state (`(B, I, H)`), grounded_last_hidden_state (`(B, G, H)`), text_last_hidden_state
+            (`(B, L, H)`): Its slices.
+        image_pooler_output, text_pooler_output (`(B, H)`): ReLU poolers over the class states after fusion.
+        grounded_token_ids (`(B, G)`, int64): Chosen entries, highest score first.
+        grounding_loss (scalar, float32): Loss of the dictionary.
+        vision_model_output, text_model_output ([`Unimo2EncoderOutput`]): Of the uni-modal encoders.
+        hidden_states, attentions (`tuple`, *optional*): Of the fusion encoder, when asked for.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    image_last_hidden_state: torch.FloatTensor | None = None
+    grounded_last_hidden_state: torch.FloatTensor | None = None
+    text_last_hidden_state: torch.FloatTensor | None = None
+    image_pooler_output: torch.FloatTensor | None = None
+    text_pooler_output: torch.FloatTensor | None = None
+    grounded_token_ids: torch.LongTensor | None = None
+    grounding_loss: torch.FloatTensor | None = None
+    vision_model_output: Unimo2EncoderOutput | None = None
+    text_model_output: Unimo2EncoderOutput | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class Unimo2ForPreTrainingOutput(ModelOutput):
+    """
+    Output of [`Unimo2ForPreTraining`].
+
+    Args:
+        loss (scalar, float32): Weighted sum of `losses`; None when no objective applies.
+        losses (`dict[str, Tensor]`): The parts by name, unweighted: `mlm`, `matching`, `contrastive`, `grounding`,
+            `masked_grounding`.
+        mlm_logits (`(B, L, V)`), matching_logits (`(B, 2)`), logits_per_image, logits_per_text (`(B, B)`),
+            masked_grounding_logits (`(B, G, C)`): Predictions.
+        grounded_token_ids, image_pooler_output, text_pooler_output, hidden_states, attentions: As in
+            [`Unimo2ModelOutput`].
+    """
+
+    loss: torch.FloatTensor | None = None
+    losses: dict[str, torch.Tensor] | None = None
+    mlm_logits: torch.FloatTensor | None = None
+    matching_logits: torch.FloatTensor | None = None
+    logits_per_image: torch.FloatTensor | None = None
+    logits_per_text: torch.FloatTensor | None = None
+    masked_grounding_logits: torch.FloatTensor | None = None
+    grounded_token_ids: torch.LongTensor | None = None
+    image_pooler_output: torch.FloatTensor | None = None
+    text_pooler_output: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class Unimo2RetrievalOutput(ModelOutput):
+    """
+    Output of [`Unimo2ForImageTextRetrieval`].
+
+    Args:
+        loss (scalar, float32): With `labels`: matching loss + contrastive loss of the matching pairs.
+        logits (`(B,)`): Score of each pair: matched logit + `similarity_weight` * similarity.
+        itm_logits (`(B, 2)`): Image-text matching; class 1 is "match".
+        similarity (`(B,)`): Contrastive score of each pair, without temperature.
+        logits_per_image (`(images, texts)`), logits_per_text (`(texts, images)`): Contrastive scores of all
+            combinations, divided by the temperature.
+        hidden_states, attentions (`tuple`, *optional*): Of the fusion encoder, when asked for.
+
+    `logits`, `itm_logits` and `similarity` are None when there are not as many images as texts.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    itm_logits: torch.FloatTensor | None = None
+    similarity: torch.FloatTensor | None = None
+    logits_per_image: torch.FloatTensor | None = None
+    logits_per_text: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Layers
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    scores = torch.matmul(query * scaling, key.transpose(2, 3))
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = F.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = F.dropout(weights, p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
+
+
+class Unimo2Attention(nn.Module):
+    """Multi-head attention over whatever `attention_mask` lets through; with a cache, over its keys too."""
+
+    def __init__(
+        self, config: Unimo2VisionConfig | Unimo2TextConfig | Unimo2GroundedConfig, layer_idx: int | None = None
+    ):
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_dim**-0.5
+        self.is_causal = False  # captioning brings its causal mask; sdpa must not add one when the mask is None
+        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.k_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        input_shape = hidden_states.shape[:-1]
+        head_shape = (*input_shape, -1, self.head_dim)
+        query = self.q_proj(hidden_states).view(head_shape).transpose(1, 2)
+        key = self.k_proj(hidden_states).view(head_shape).transpose(1, 2)
+        value = self.v_proj(hidden_states).view(head_shape).transpose(1, 2)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, self.layer_idx)
+
+        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        attention_output, attention_weights = attention_interface(
+            self,
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=self.config.attention_probs_dropout_prob if self.training else 0.0,
+            scaling=self.scaling,
+            **kwargs,
+        )
+        attention_output = attention_output.reshape(*input_shape, -1)
+        return self.out_proj(attention_output), attention_weights
+
+
+class Unimo2MLP(nn.Module):
+    def __init__(self, config: Unimo2VisionConfig | Unimo2TextConfig | Unimo2GroundedConfig):
+        super().__init__()
+        self.activation_fn = ACT2FN[config.hidden_act]
+        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.activation_fn(self.fc1(hidden_states)))
+
+
+class Unimo2Layer(GradientCheckpointingLayer):
+    """Transformer layer: norm before each sub-layer in the vision encoder, after it in the other two."""
+
+    def __init__(
+        self,
+        config: Unimo2VisionConfig | Unimo2TextConfig | Unimo2GroundedConfig,
+        layer_idx: int | None = None,
+        norm_first: bool = False,
+    ):
+        super().__init__()
+        self.norm_first = norm_first
+        self.self_attn = Unimo2Attention(config, layer_idx)
+        self.layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = Unimo2MLP(config)
+        self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        inputs = self.layer_norm1(hidden_states) if self.norm_first else hidden_states
+        attended, _ = self.self_attn(inputs, attention_mask, past_key_values=past_key_values, **kwargs)
+        hidden_states = hidden_states + self.dropout(attended)
+        if self.norm_first:
+            return hidden_states + self.dropout(self.mlp(self.layer_norm2(hidden_states)))
+        hidden_states = self.layer_norm1(hidden_states)
+        return self.layer_norm2(hidden_states + self.dropout(self.mlp(hidden_states)))
+
+
+def to_attention_mask(
+    allowed: torch.Tensor | None, config, dtype: torch.dtype, official: bool = False
+) -> torch.Tensor | None:
+    """
+    What the attention function of `config` takes for `allowed` (bool, broadcastable to (B, 1, queries, keys); None: all).
+
+    With `official`, forbidden scores are lowered by 10,000 as in the first implementation. A query that may see nothing then
+    attends everywhere, as if nothing were forbidden, instead of nowhere.
+    """
+    if allowed is None:
+        return None
+    if official:
+        return (allowed.to(dtype) - 1) * 10000
+    if config._attn_implementation == "sdpa":
+        return allowed
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(
+        ~allowed, torch.finfo(dtype).min
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Encoders
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Unimo2VisionEmbeddings(nn.Module):
+    """Class token, overlapping patches and positions; the position table is interpolated for other image sizes."""
+
+    def __init__(self, config: Unimo2VisionConfig):
+        super().__init__()
+        self.config = config
+        self.grid_size = config.image_size // config.patch_size
+        self.cls_token = nn.Parameter(torch.empty(1, 1, config.hidden_size))
+        self.position_embeddings = nn.Parameter(torch.empty(1, self.grid_size**2 + 1, config.hidden_size))
+        # The first implementation pads by nearly half a patch, so a patch starts that many pixels above and left of its cell.
+        self.patch_embedding = nn.Conv2d(
+            config.num_channels,
+            config.hidden_size,
+            kernel_size=config.patch_size,
+            stride=config.patch_size,
+            padding=(config.patch_size - 1) // 2,
+        )
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def interpolate_pos_encoding(self, height: int, width: int) -> torch.Tensor:
+        """Position table (1, 1 + patches, H) for an image of `height` x `width` pixels, bicubic by target size."""
+        grid = (height // self.config.patch_size, width // self.config.patch_size)
+        # In an exported graph the table is always interpolated (equal sizes change nothing): a branch would be baked in.
+        if grid == (self.grid_size, self.grid_size) and not is_torchdynamo_exporting():
+            return self.position_embeddings
+        class_position, patch_positions = self.position_embeddings[:, :1], self.position_embeddings[:, 1:]
+        table = patch_positions.reshape(1, self.grid_size, self.grid_size, -1).permute(0, 3, 1, 2)
+        table = F.interpolate(table.float(), size=grid, mode="bicubic", align_corners=False)
+        table = table.flatten(2).transpose(1, 2).to(patch_positions.dtype)
+        return torch.cat((class_position, table), dim=1)
+
+    def forward(self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = True) -> torch.Tensor:
+        batch_size, num_channels, height, width = pixel_values.shape
+        size, patch = self.config.image_size, self.config.patch_size
+        if num_channels != self.config.num_channels:
+            raise ValueError(
+                f"`pixel_values` has {num_channels} channels, but the model takes {self.config.num_channels}."
+            )
+        if height % patch or width % patch or not height or not width:
+            raise ValueError(
+                f"`pixel_values` is {height}x{width} pixels, but both sides must be multiples of the patch size {patch}."
+            )
+        if not interpolate_pos_encoding and (height, width) != (size, size):
+            raise ValueError(
+                f"`pixel_values` is {height}x{width} pixels and the position table is made for {size}x{size}; "
+                "with `interpolate_pos_encoding=True` other sizes are accepted."
+            )
+        patches = self.patch_embedding(pixel_values).flatten(2).transpose(1, 2)
+        embeddings = torch.cat((self.cls_token.expand(batch_size, -1, -1).to(patches.dtype), patches), dim=1)
+        return self.dropout(embeddings + self.interpolate_pos_encoding(height, width))
+
+
+class Unimo2TextEmbeddings(nn.Module):
+    """Word and position embeddings, layer norm, dropout."""
+
+    def __init__(self, config: Unimo2TextConfig):
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, inputs_embeds: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.layernorm(inputs_embeds + self.position_embeddings(position_ids)))
+
+
+class Unimo2PreTrainedModel(PreTrainedModel):
+    """Weights, loading and attention back ends, common to all UNIMO-2 models."""
+
+    config: Unimo2Config
+    base_model_prefix = "unimo2"
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["Unimo2VisionEmbeddings", "Unimo2TextEmbeddings", "Unimo2Layer", "Unimo2Dictionary"]
+    _supports_sdpa = True
+    _supports_flash_attn = False
+    _supports_flex_attn = False
+    _supports_attention_backend = True
+    _can_record_outputs = {"hidden_states": Unimo2Layer, "attentions": Unimo2Attention}
+
+    def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args, **kwargs) -> str:
+        if attn_implementation is not None and is_flash_attention_requested(
+            requested_attention_implementation=attn_implementation
+        ):
+            raise ValueError(
+                f'{type(self).__name__} cannot use attn_implementation="{attn_implementation}": flash attention ignores the '
+                'mask that keeps image and text blind to each other; use "sdpa" or "eager".'
+            )
+        return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Unimo2VisionEmbeddings):
+            init.normal_(module.cls_token, std=self.config.position_initializer_range)
+            init.normal_(module.position_embeddings, std=self.config.position_initializer_range)
+        elif isinstance(module, Unimo2TextEmbeddings):
+            init.normal_(module.position_embeddings.weight, std=self.config.position_initializer_range)
+        elif isinstance(module, Unimo2Dictionary):
+            limit = self.config.dictionary_initializer_range or 1 / self.config.dictionary_size
+            init.uniform_(module.embeddings.weight, -limit, limit)
+            init.constant_(module.temperature, self.config.dictionary_temperature_init)
+        elif isinstance(module, Unimo2ContrastiveHead):
+            init.constant_(module.temperature, self.config.contrastive_temperature_init)
+
+
+class Unimo2SubModel(Unimo2PreTrainedModel):
+    """An encoder that also loads on its own, from its own repository, from a base model's, or from any head's."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        # Keys of a head start with the base model's prefix, which transformers does not strip for a part of a part.
+        kwargs.setdefault("key_mapping", {rf"^{Unimo2PreTrainedModel.base_model_prefix}\.": ""})
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+
+class Unimo2VisionModel(Unimo2SubModel):
+    """
+    The vision encoder: a pre-norm vision transformer whose patches overlap by padding (first implementation).
+
+    `pooler_output` is the class token's state, unprojected.
+    """
+
+    config: Unimo2VisionConfig
+    base_model_prefix = "vision_model"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _keys_to_ignore_on_load_unexpected = [r"^(?!vision_model\.)\w+\."]
+
+    def __init__(self, config: Unimo2VisionConfig):
+        super().__init__(config)
+        self.embeddings = Unimo2VisionEmbeddings(config)
+        self.layers = nn.ModuleList([Unimo2Layer(config, norm_first=True) for _ in range(config.num_hidden_layers)])
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embeddings.patch_embedding
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(
+        self,
+        pixel_values: torch.FloatTensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        r"""
+        Args:
+            pixel_values (`(B, 3, height, width)`): Images, RGB in [-1, 1]; both sides multiples of the patch size.
+            interpolate_pos_encoding (`bool`, defaults to `True`): Whether sizes other than `config.image_size` are served
+                by interpolating the position table; otherwise they are refused.
+        """
+        if pixel_values is None:
+            raise ValueError("Unimo2VisionModel needs `pixel_values`.")
+        hidden_states = self.embeddings(
+            pixel_values.to(self.embeddings.patch_embedding.weight.dtype), interpolate_pos_encoding
+        )
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, None, **kwargs)
+        hidden_states = self.layernorm(hidden_states)
+        return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=hidden_states[:, 0])
+
+
+class Unimo2TextModel(Unimo2SubModel):
+    """
+    The text encoder: a post-norm transformer of RoBERTa's shape. `pooler_output` is the first token's state, unprojected.
+    """
+
+    config: Unimo2TextConfig
+    base_model_prefix = "text_model"
+    input_modalities = ("text",)
+    _keys_to_ignore_on_load_unexpected = [r"^(?!text_model\.)\w+\."]
+
+    def __init__(self, config: Unimo2TextConfig):
+        super().__init__(config)
+        self.embeddings = Unimo2TextEmbeddings(config)
+        self.layers = nn.ModuleList([Unimo2Layer(config, layer_idx) for layer_idx in range(config.num_hidden_layers)])
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.embeddings.word_embeddings = value
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        r"""
+        Args:
+            input_ids (`(B, L)`) or inputs_embeds (`(B, L, H)`): Words; exactly one of the two.
+            attention_mask (`(B, L)`, *optional*): 1 for words, 0 for padding. A 4-D mask is taken as it is.
+            position_ids (`(B, L)`, *optional*): Rows of the position table. By default words count up from
+                `config.position_offset`, padding (on either side) stands right before it.
+            past_key_values (`DynamicCache`, *optional*): Keys and values of earlier words, which is extended.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Unimo2TextModel needs exactly one of `input_ids` and `inputs_embeds`.")
+        if inputs_embeds is None:
+            inputs_embeds = self.embeddings.word_embeddings(input_ids)
+        batch_size, length = inputs_embeds.shape[:2]
+        past_length = past_key_values.get_seq_length() if past_key_values is not None else 0
+        room = self.config.max_position_embeddings - self.config.position_offset
+        if past_length + length > room:
+            raise ValueError(f"The text has {past_length + length} tokens, but the model has positions for {room}.")
+        padding_mask = attention_mask if attention_mask is not None and attention_mask.dim() == 2 else None
+        if position_ids is None:
+            if padding_mask is None:
+                words = torch.ones(1, past_length + length, device=inputs_embeds.device, dtype=torch.long)
+            else:
+                words = padding_mask.long()
+            position_ids = text_position_ids(words, self.config.position_offset)[:, -length:]
+        if padding_mask is not None:
+            attention_mask = to_attention_mask(
+                padding_mask[:, None, None, :].bool(), self.config, self.embeddings.word_embeddings.weight.dtype
+            )
+        hidden_states = self.embeddings(inputs_embeds, position_ids)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, attention_mask, past_key_values=past_key_values, **kwargs)
+        return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=hidden_states[:, 0])
+
+
+def text_position_ids(padding_mask: torch.Tensor, offset: int) -> torch.Tensor:
+    """Rows (B, L) of the position table: words count up from `offset`, padding stands at `offset - 1`."""
+    return padding_mask.cumsum(1) * padding_mask + offset - 1
+
+
+class Unimo2GroundedModel(Unimo2PreTrainedModel):
+    """The fusion encoder: a post-norm transformer over image, grounded and text tokens, with the mask it is given."""
+
+    config: Unimo2GroundedConfig
+    base_model_prefix = "grounded_model"
+    main_input_name = "inputs_embeds"
+
+    def __init__(self, config: Unimo2GroundedConfig, first_layer_idx: int = 0):
+        super().__init__(config)
+        # In captioning one cache holds the keys of the text encoder's layers, then those of these.
+        self.layers = nn.ModuleList([Unimo2Layer(config, first_layer_idx + i) for i in range(config.num_hidden_layers)])
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        inputs_embeds: torch.FloatTensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutput:
+        r"""
+        Args:
+            inputs_embeds (`(B, tokens, H)`): Image states, grounded tokens and text states, in this order.
+            attention_mask (4-D, *optional*): As the attention function takes it.
+            past_key_values (`DynamicCache`, *optional*): Keys and values of earlier tokens, which is extended.
+        """
+        hidden_states = inputs_embeds
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, attention_mask, past_key_values=past_key_values, **kwargs)
+        return BaseModelOutput(last_hidden_state=hidden_states)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Dictionary and poolers
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Unimo2Dictionary(nn.Module):
+    """
+    The dictionary of grounded tokens (UNIMO-2, section 3.2).
+
+    Scores, their sums, the choice and the loss run in float32 whatever the model's type: in bfloat16 the sums tie. Choosing is
+    a step function, so it runs without gradient; the loss recomputes the scores of the chosen entries only, which is all that
+    gradient can reach, and no (tokens x entries) array is kept for the backward pass.
+    """
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__()
+        self.config = config
+        hidden_size = config.vision_config.hidden_size
+        self.embeddings = nn.Embedding(config.dictionary_size, hidden_size)
+        self.temperature = nn.Parameter(torch.empty(1))
+        if config.grounding_projection or config.contrastive_projection == "shared":
+            self.patch_projection = nn.Linear(hidden_size, hidden_size)
+            self.token_projection = nn.Linear(hidden_size, hidden_size)
+
+    def project(self, tokens: torch.Tensor, projection: str) -> torch.Tensor:
+        """Tokens (B, N, H) as the dictionary sees them; `projection` is `"patch_projection"` or `"token_projection"`."""
+        if not self.config.grounding_projection:
+            return tokens
+        return F.normalize(F.relu(getattr(self, projection)(tokens)).float(), dim=-1, eps=1e-12)
+
+    @torch.no_grad()
+    def score(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Scores (B, C), float32: `sum over tokens of sigmoid(temperature * token . entry)`."""
+        with torch.autocast(tokens.device.type, enabled=False):
+            products = tokens.float() @ self.embeddings.weight.float().t()
+            scores = torch.sigmoid(products * self._temperature())
+            return torch.where(mask[..., None], scores, 0.0).sum(1)
+
+    def choose(self, scores: torch.Tensor) -> torch.Tensor:
+        """Ids (B, K) of the highest scores, highest first; ties go to the lower id."""
+        order = torch.sort(scores, dim=-1, descending=True, stable=True).indices
+        return order[:, : self.config.num_grounded_tokens]
+
+    @torch.no_grad()
+    def nearest(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Ids (B, N) of the entry nearest to each token; ties go to the lower id."""
+        with torch.autocast(tokens.device.type, enabled=False):
+            tokens, entries = tokens.float(), self.embeddings.weight.float()
+            products = tokens @ entries.t()
+            distances = tokens.square().sum(-1, keepdim=True) + entries.square().sum(-1) - 2 * products
+            return distances.argmin(-1)
+
+    def loss(self, tokens: torch.Tensor, mask: torch.Tensor, grounded_token_ids: torch.Tensor) -> torch.Tensor:
+        """Grounding loss of tokens (B, N, H) that chose `grounded_token_ids`: a scalar, float32."""
+        weights = {
+            "token_weight": self.config.grounding_token_weight,
+            "entry_weight": self.config.grounding_entry_weight,
+        }
+        with torch.autocast(tokens.device.type, enabled=False):
+            tokens, entries = tokens.float(), self.embeddings(grounded_token_ids).float()
+            if self.config.grounding_method == "nearest":
+                return nearest_grounding_loss(tokens, entries, mask, **weights)
+            scores = torch.sigmoid(tokens @ entries.transpose(1, 2) * self._temperature())
+            return topk_grounding_loss(tokens, entries, scores, mask, **weights)
+
+    def _temperature(self) -> torch.Tensor:
+        return self.temperature.float().clamp(1, 10000)
+
+
+class Unimo2GroundedEmbeddings(nn.Module):
+    """Makes dictionary entries tokens of the fusion encoder: hide some, add positions, layer norm, dropout."""
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__()
+        grounded_config = config.grounded_config
+        self.layernorm = nn.LayerNorm(grounded_config.hidden_size, eps=grounded_config.layer_norm_eps)
+        self.dropout = nn.Dropout(grounded_config.hidden_dropout_prob)
+
+    def forward(
+        self, entries: torch.Tensor, hidden_mask: torch.Tensor | None = None, positions: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        if hidden_mask is not None:
+            entries = entries.masked_fill(hidden_mask[..., None], 0.0)
+        if positions is not None:
+            entries = entries + positions
+        return self.dropout(self.layernorm(entries))
+
+
+class Unimo2Pooler(nn.Module):
+    """ReLU of an affine map of the class state."""
+
+    def __init__(self, config: Unimo2GroundedConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.dense(hidden_states[:, 0]))
+
+
+class Unimo2ContrastiveHead(nn.Module):
+    """From the uni-modal class states to features whose products say how well image and text fit."""
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__()
+        self.config = config
+        hidden_size = config.vision_config.hidden_size
+        self.temperature = nn.Parameter(torch.empty(1))
+        self.activation_fn = ACT2FN[config.contrastive_activation]
+        if config.contrastive_projection == "separate":
+            self.image_projection = nn.Linear(hidden_size, hidden_size)
+            self.text_projection = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, class_states: torch.Tensor, projection: nn.Module | None, normalize: bool) -> torch.Tensor:
+        """Features (B, H) of class states (B, H)."""
+        if projection is not None:
+            class_states = self.activation_fn(projection(class_states))
+        if normalize:
+            class_states = F.normalize(class_states.float(), dim=-1, eps=1e-12).to(class_states.dtype)
+        return class_states
+
+    def logits(self, image_features: torch.Tensor, text_features: torch.Tensor) -> torch.Tensor:
+        """Similarities (images, texts) divided by the temperature, float32."""
+        with torch.autocast(image_features.device.type, enabled=False):
+            similarities = image_features.float() @ text_features.float().t()
+            return similarities / self.temperature.float().clamp(0.001, 0.5)
+
+
+class Unimo2Model(Unimo2PreTrainedModel):
+    r"""
+    UNIMO-2 without a head: vision encoder, text encoder, dictionary and fusion encoder.
+
+    Three doors, which `forward` passes in a row: [`~Unimo2Model.encode_image`], [`~Unimo2Model.encode_text`] and
+    [`~Unimo2Model.ground`]. An image encoded once can be grounded against any number of texts.
+    """
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__(config)
+        self.vision_model = Unimo2VisionModel._from_config(config.vision_config)
+        self.text_model = Unimo2TextModel._from_config(config.text_config)
+        if config.grounding_method != "none":
+            self.dictionary = Unimo2Dictionary(config)
+            self.grounded_embeddings = Unimo2GroundedEmbeddings(config)
+        self.grounded_model = Unimo2GroundedModel._from_config(
+            config.grounded_config, first_layer_idx=config.text_config.num_hidden_layers
+        )
+        self.image_pooler = Unimo2Pooler(config.grounded_config)
+        self.text_pooler = Unimo2Pooler(config.grounded_config)
+        self.contrastive = Unimo2ContrastiveHead(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    def encode_image(
+        self,
+        pixel_values: torch.FloatTensor,
+        interpolate_pos_encoding: bool = True,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Unimo2EncoderOutput:
+        """Encodes images (B, 3, height, width) once; see [`Unimo2VisionModel.forward`] for the arguments."""
+        output = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
+        mask = torch.ones(output.last_hidden_state.shape[:2], dtype=torch.bool, device=output.last_hidden_state.device)
+        return self._encoding(output, mask[:, 1:], "patch_projection", attention_mask=None)
+
+    def encode_text(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Unimo2EncoderOutput:
+        """Encodes texts (B, L) once; see [`Unimo2TextModel.forward`] for the arguments. The mask is (B, L)."""
+        if attention_mask is not None and attention_mask.dim() != 2:
+            raise ValueError(f"`attention_mask` must be (batch, length), but has shape {tuple(attention_mask.shape)}.")
+        official = self.config.official_padding
+        words = attention_mask.bool() if attention_mask is not None else None
+        encoder_mask = attention_mask
+        if official and words is not None:
+            if position_ids is None:
+                position_ids = text_position_ids(words.long(), self.config.text_config.position_offset)
+            allowed = words[:, None, :, None] & words[:, None, None, :]
+            encoder_mask = to_attention_mask(allowed, self.config.text_config, self.dtype, official=True)
+        output = self.text_model(
+            input_ids,
+            attention_mask=encoder_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        if words is None or official:  # in the first implementation padded words take part in grounding
+            shape = output.last_hidden_state.shape[:2]
+            dictionary_mask = torch.ones(shape, dtype=torch.bool, device=output.last_hidden_state.device)
+        else:
+            dictionary_mask = words
+        return self._encoding(output, dictionary_mask[:, 1:], "token_projection", attention_mask=words)
+
+    def _encoding(
+        self,
+        output: BaseModelOutputWithPooling,
+        mask: torch.Tensor,
+        projection: str,
+        attention_mask: torch.Tensor | None,
+    ) -> Unimo2EncoderOutput:
+        tokens = scores = None
+        if self.config.grounding_method != "none":
+            tokens = self.dictionary.project(output.last_hidden_state[:, 1:], projection)
+            if self.config.grounding_method == "topk":
+                scores = self.dictionary.score(tokens, mask)
+        return Unimo2EncoderOutput(
+            last_hidden_state=output.last_hidden_state,
+            pooler_output=output.pooler_output,
+            dictionary_tokens=tokens,
+            dictionary_mask=mask if tokens is not None else None,
+            dictionary_scores=scores,
+            attention_mask=attention_mask,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+        )
+
+    def ground(
+        self,
+        image: Unimo2EncoderOutput | None = None,
+        text: Unimo2EncoderOutput | None = None,
+        grounded_token_ids: torch.LongTensor | None = None,
+        grounded_token_mask: torch.BoolTensor | None = None,
+        fuse: bool = True,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Unimo2ModelOutput:
+        r"""
+        Chooses grounded tokens for images, texts or pairs of both, and fuses.
+
+        Args:
+            image, text ([`Unimo2EncoderOutput`]): From `encode_image` and `encode_text`, row by row a pair.
+            grounded_token_ids (`(B, G)`, *optional*): Entries to use instead of choosing.
+            grounded_token_mask (`(B, G)`, bool, *optional*): True where a grounded token is hidden from the fusion encoder.
+            fuse (`bool`, defaults to `True`): Whether to run the fusion encoder. Without it the output has the grounded ids
+                and the grounding loss only.
+        """
+        parts = [part for part in (image, text) if part is not None]
+        if not parts:
+            raise ValueError("`ground` needs an encoded image, an encoded text or both.")
+        rows = [len(part.last_hidden_state) for part in parts]
+        if len(set(rows)) > 1:
+            raise ValueError(f"`ground` pairs images and texts row by row, but found {rows[0]} images and {rows[1]} texts.")
+
+        grounded = grounding_loss = grounded_mask = None
+        if self.config.grounding_method != "none":
+            tokens = torch.cat([part.dictionary_tokens for part in parts], dim=1)
+            token_mask = torch.cat([part.dictionary_mask for part in parts], dim=1)
+            if grounded_token_ids is None:
+                grounded_token_ids = self._choose(parts, tokens)
+            if self.config.grounding_method == "nearest":
+                grounded_mask = token_mask
+            grounding_loss = self.dictionary.loss(tokens, token_mask, grounded_token_ids)
+        if not fuse:
+            return Unimo2ModelOutput(
+                grounded_token_ids=grounded_token_ids,
+                grounding_loss=grounding_loss,
+                vision_model_output=image,
+                text_model_output=text,
+            )
+        if self.config.grounding_method != "none":
+            grounded = self.grounded_embeddings(
+                self.dictionary.embeddings(grounded_token_ids),
+                hidden_mask=grounded_token_mask,
+                positions=self._grounded_positions(grounded_token_ids),
+            )
+        return self._fuse(image, text, grounded, grounded_token_ids, grounded_mask, grounding_loss, **kwargs)
+
+    def _choose(self, parts: list[Unimo2EncoderOutput], tokens: torch.Tensor) -> torch.Tensor:
+        if self.config.grounding_method == "nearest":
+            return self.dictionary.nearest(tokens)
+        scores = parts[0].dictionary_scores
+        for part in parts[1:]:
+            scores = scores + part.dictionary_scores
+        return self.dictionary.choose(scores)
+
+    def _grounded_positions(self, grounded_token_ids: torch.Tensor) -> torch.Tensor | None:
+        if not self.config.grounded_positions:
+            return None
+        first, number = self.config.text_config.position_offset, grounded_token_ids.shape[1]
+        return self.text_model.embeddings.position_embeddings.weight[first : first + number]
+
+    def _fuse(
+        self,
+        image: Unimo2EncoderOutput | None,
+        text: Unimo2EncoderOutput | None,
+        grounded: torch.Tensor | None,
+        grounded_token_ids: torch.Tensor | None,
+        grounded_mask: torch.Tensor | None,
+        grounding_loss: torch.Tensor | None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Unimo2ModelOutput:
+        image_states = image.last_hidden_state if image is not None else None
+        text_states = text.last_hidden_state if text is not None else None
+        states = [part for part in (image_states, grounded, text_states) if part is not None]
+        lengths = [part.shape[1] if part is not None else 0 for part in (image_states, grounded, text_states)]
+        inputs_embeds = torch.cat(states, dim=1)
+        allowed = self._fusion_allowed(
+            lengths, grounded_mask, text.attention_mask if text is not None else None, inputs_embeds
+        )
+        output = self.grounded_model(
+            inputs_embeds,
+            attention_mask=to_attention_mask(
+                allowed, self.config.grounded_config, inputs_embeds.dtype, self.config.official_padding
+            ),
+            **kwargs,
+        )
+        image_out, grounded_out, text_out = output.last_hidden_state.split(lengths, dim=1)
+        return Unimo2ModelOutput(
+            last_hidden_state=output.last_hidden_state,
+            image_last_hidden_state=image_out if image is not None else None,
+            grounded_last_hidden_state=grounded_out if grounded is not None else None,
+            text_last_hidden_state=text_out if text is not None else None,
+            image_pooler_output=self.image_pooler(image_out) if image is not None else None,
+            text_pooler_output=self.text_pooler(text_out) if text is not None else None,
+            grounded_token_ids=grounded_token_ids,
+            grounding_loss=grounding_loss,
+            vision_model_output=image,
+            text_model_output=text,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+        )
+
+    def _fusion_allowed(
+        self,
+        lengths: list[int],
+        grounded_mask: torch.Tensor | None,
+        text_mask: torch.Tensor | None,
+        inputs_embeds: torch.Tensor,
+    ) -> torch.Tensor | None:
+        """Who may attend to whom in the fusion encoder: bool, broadcastable to (B, 1, queries, keys); None if all may."""
+        num_image, num_grounded, num_text = lengths
+        batch_size, total, _ = inputs_embeds.shape
+        device = inputs_embeds.device
+        allowed = None
+        if grounded_mask is not None or text_mask is not None:
+
+            def real(mask: torch.Tensor | None, number: int) -> torch.Tensor:
+                return mask if mask is not None else torch.ones(batch_size, number, dtype=torch.bool, device=device)
+
+            keys = torch.cat(
+                [real(None, num_image), real(grounded_mask, num_grounded), real(text_mask, num_text)], dim=1
+            )
+            allowed = keys[:, None, None, :]
+            if self.config.official_padding:
+                allowed = allowed & keys[:, None, :, None]
+        blind = self.config.grounding_method != "none" and self.config.fusion_attention == "grounded"
+        if blind and num_image and num_text:
+            place = torch.arange(total, device=device)
+            is_image, is_text = place < num_image, place >= num_image + num_grounded
+            blocks = ~(is_image[:, None] & is_text[None, :] | is_text[:, None] & is_image[None, :])
+            allowed = blocks if allowed is None else allowed & blocks
+            allowed = allowed[None, None] if allowed.dim() == 2 else allowed
+        return allowed
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Unimo2ModelOutput:
+        r"""
+        Args:
+            input_ids (`(B, L)`) or inputs_embeds (`(B, L, H)`), *optional*: Texts.
+            attention_mask (`(B, L)`, *optional*): 1 for words, 0 for padding.
+            position_ids (`(B, L)`, *optional*): Rows of the position table; by default words count up from
+                `config.text_config.position_offset`.
+            pixel_values (`(B, 3, height, width)`, *optional*): Images, RGB in [-1, 1]. Images, texts, or one of each a row.
+            interpolate_pos_encoding (`bool`, defaults to `True`): Whether to accept image sizes other than
+                `config.vision_config.image_size`.
+
+        Example:
+
+        ```python
+        >>> import torch
+        >>> from hf_unimo import Unimo2Config, Unimo2Model
+
+        >>> model = Unimo2Model(Unimo2Config.tiny()).eval()
+        >>> output = model(input_ids=torch.tensor([[0, 5, 6, 2]]), pixel_values=torch.zeros(1, 3, 64, 64))
+        >>> output.grounded_token_ids.shape, output.text_pooler_output.shape
+        (torch.Size([1, 16]), torch.Size([1, 128]))
+        ```
+        """
+        image = text = None
+        if pixel_values is not None:
+            image = self.encode_image(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
+        if input_ids is not None or inputs_embeds is not None:
+            text = self.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        if image is None and text is None:
+            raise ValueError("Unimo2Model needs `input_ids` (or `inputs_embeds`), `pixel_values`, or both.")
+        return self.ground(image, text, **kwargs)
+
+    def image_features(self, image: Unimo2EncoderOutput | BaseModelOutputWithPooling) -> torch.Tensor:
+        """Contrastive features (B, H) of encoded images."""
+        return self._features(image, "image_projection", "patch_projection", normalize=True)
+
+    def text_features(self, text: Unimo2EncoderOutput | BaseModelOutputWithPooling) -> torch.Tensor:
+        """Contrastive features (B, H) of encoded texts."""
+        normalize = self.config.contrastive_projection != "none" or self.config.contrastive_normalization == "both"
+        return self._features(text, "text_projection", "token_projection", normalize=normalize)
+
+    def _features(
+        self, encoded: Unimo2EncoderOutput | BaseModelOutputWithPooling, separate: str, shared: str, normalize: bool
+    ) -> torch.Tensor:
+        projection = None
+        if self.config.contrastive_projection == "separate":
+            projection = getattr(self.contrastive, separate)
+        elif self.config.contrastive_projection == "shared":
+            projection = getattr(self.dictionary, shared)
+        return self.contrastive(encoded.pooler_output, projection, normalize)
+
+    @can_return_tuple
+    def get_image_features(
+        self,
+        pixel_values: torch.FloatTensor,
+        interpolate_pos_encoding: bool = True,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        """The vision encoder's output with the contrastive features (B, H) as `pooler_output`."""
+        output = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
+        output.pooler_output = self.image_features(output)
+        return output
+
+    @can_return_tuple
+    def get_text_features(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        """The text encoder's output with the contrastive features (B, H) as `pooler_output`."""
+        text = self.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=text.last_hidden_state,
+            pooler_output=self.text_features(text),
+            hidden_states=text.hidden_states,
+            attentions=text.attentions,
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Heads
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Unimo2PredictionHead(nn.Module):
+    """Affine map, GELU, layer norm, and an affine map to classes whose weight is usually tied (to words or entries)."""
+
+    def __init__(self, config: Unimo2Config, num_classes: int):
+        super().__init__()
+        hidden_size = config.grounded_config.hidden_size
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.activation_fn = ACT2FN[config.grounded_config.hidden_act]
+        self.layernorm = nn.LayerNorm(hidden_size, eps=config.grounded_config.layer_norm_eps)
+        self.decoder = nn.Linear(hidden_size, num_classes)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.layernorm(self.activation_fn(self.dense(hidden_states))))
+
+
+class Unimo2HeadModel(Unimo2PreTrainedModel):
+    """What all heads share: the base model under `unimo2`, and the joining of a pooled pair."""
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__(config)
+        self.unimo2 = Unimo2Model(config)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.unimo2.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.unimo2.set_input_embeddings(value)
+
+    def _needs(self, **inputs) -> None:
+        """Refuses a call that lacks an input without which the head's answer has no meaning."""
+        missing = [f"`{name}`" for name, value in inputs.items() if value is None]
+        if missing:
+            raise ValueError(f"{type(self).__name__} needs {' and '.join(missing)}.")
+
+    def _fuse_poolers(self, outputs: Unimo2ModelOutput) -> torch.Tensor:
+        """One vector (B, H) for an image-text pair."""
+        if self.config.matching_fusion == "mul":
+            return outputs.image_pooler_output * outputs.text_pooler_output
+        return outputs.image_pooler_output + outputs.text_pooler_output
+
+
+def _text(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor | None:
+    return input_ids if input_ids is not None else inputs_embeds
+
+
+class Unimo2ForPreTraining(Unimo2HeadModel):
+    """
+    UNIMO-2 with all pre-training objectives (section 3.3 of the paper and the first implementation's functions): masked
+    language modelling, image-text matching, image-text contrast, grounding loss, masked grounding. An objective is computed
+    where its inputs are there and its weight is not 0.
+    """
+
+    accepts_loss_kwargs = False  # the sum of means of different kinds ignores `num_items_in_batch`
+    _tied_weights_keys = {
+        "lm_head.decoder.weight": "unimo2.text_model.embeddings.word_embeddings.weight",
+        "masked_grounding_head.decoder.weight": "unimo2.dictionary.embeddings.weight",
+    }
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__(config)
+        self.lm_head = Unimo2PredictionHead(config, config.text_config.vocab_size)
+        self.itm_dropout = nn.Dropout(config.grounded_config.attention_probs_dropout_prob)
+        self.itm_head = nn.Linear(config.grounded_config.hidden_size, 2)
+        if config.grounding_method != "none":
+            self.masked_grounding_head = Unimo2PredictionHead(config, config.dictionary_size)
+        if config.grounding_method == "none" or not config.tie_dictionary:
+            self._tied_weights_keys = {
+                target: source for target, source in self._tied_weights_keys.items() if "masked_grounding" not in target
+            }
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.lm_head.decoder = new_embeddings
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        labels: torch.LongTensor | None = None,
+        matching_labels: torch.LongTensor | None = None,
+        grounded_token_mask: torch.BoolTensor | None = None,
+        return_loss: bool = True,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Unimo2ForPreTrainingOutput:
+        r"""
+        Args:
+            input_ids, attention_mask, position_ids, inputs_embeds, pixel_values, interpolate_pos_encoding: See
+                [`Unimo2Model.forward`].
+            labels (`(B, L)`, *optional*): Ids of the masked words, -100 elsewhere. Words of rows with matching label 0 do
+                not count.
+            matching_labels (`(B,)`, *optional*): 1 where image and text belong together, 0 where not, -100 where the row is
+                no pair. Without them every row counts as a pair for the contrast, and matching has no loss.
+            grounded_token_mask (`(B, G)`, bool, *optional*): Grounded tokens to hide and predict. Drawn at random in training
+                when `config.grounding_mask_ratio` is set.
+            return_loss (`bool`, defaults to `True`): Whether to compute losses.
+        """
+        model, config = self.unimo2, self.config
+        image = text = None
+        if pixel_values is not None:
+            image = model.encode_image(pixel_values, interpolate_pos_encoding, **kwargs)
+        if _text(input_ids, inputs_embeds) is not None:
+            text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        if image is None and text is None:
+            raise ValueError("Unimo2ForPreTraining needs `input_ids` (or `inputs_embeds`), `pixel_values`, or both.")
+        # In training only what a loss asks for is computed: without words to predict and pairs to judge the fusion encoder
+        # rests, which is most of the cost.
+        everything = not (self.training and return_loss)
+        predict = everything or (labels is not None and config.mlm_weight != 0)
+        judge = everything or (matching_labels is not None and config.matching_weight != 0)
+        grounded_token_mask = self._draw_grounded_token_mask(image, text, grounded_token_mask)
+        outputs = model.ground(
+            image,
+            text,
+            grounded_token_mask=grounded_token_mask,
+            fuse=predict or judge or grounded_token_mask is not None,
+            **kwargs,
+        )
+
+        mlm_logits = matching_logits = logits_per_image = masked_grounding_logits = None
+        if text is not None and predict:
+            mlm_logits = self.lm_head(outputs.text_last_hidden_state)
+        if image is not None and text is not None:
+            logits_per_image = model.contrastive.logits(model.image_features(image), model.text_features(text))
+            if judge:
+                matching_logits = self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
+        if grounded_token_mask is not None:
+            masked_grounding_logits = self.masked_grounding_head(outputs.grounded_last_hidden_state)
+
+        losses = {}
+        if return_loss:
+            if labels is not None and mlm_logits is not None and config.mlm_weight:
+                if matching_labels is not None:
+                    labels = labels.masked_fill((matching_labels == 0)[:, None], -100)
+                losses["mlm"] = masked_language_modeling_loss(mlm_logits, labels)
+            if matching_labels is not None and matching_logits is not None and config.matching_weight:
+                losses["matching"] = matching_loss(matching_logits, matching_labels)
+            if logits_per_image is not None and config.contrastive_weight:
+                losses["contrastive"] = contrastive_loss(
+                    logits_per_image,
+                    matching_labels == 1 if matching_labels is not None else None,
+                    mean=config.contrastive_mean,
+                    label_smoothing=config.contrastive_label_smoothing,
+                )
+            if outputs.grounding_loss is not None and config.grounding_weight:
+                losses["grounding"] = outputs.grounding_loss
+            if masked_grounding_logits is not None and config.masked_grounding_weight:
+                losses["masked_grounding"] = masked_grounding_loss(
+                    masked_grounding_logits, outputs.grounded_token_ids, grounded_token_mask
+                )
+        return Unimo2ForPreTrainingOutput(
+            loss=sum(getattr(config, f"{name}_weight") * loss for name, loss in losses.items()) if losses else None,
+            losses=losses or None,
+            mlm_logits=mlm_logits,
+            matching_logits=matching_logits,
+            logits_per_image=logits_per_image,
+            logits_per_text=logits_per_image.t() if logits_per_image is not None else None,
+            masked_grounding_logits=masked_grounding_logits,
+            grounded_token_ids=outputs.grounded_token_ids,
+            image_pooler_output=outputs.image_pooler_output,
+            text_pooler_output=outputs.text_pooler_output,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def _draw_grounded_token_mask(
+        self,
+        image: Unimo2EncoderOutput | None,
+        text: Unimo2EncoderOutput | None,
+        given: torch.Tensor | None,
+    ) -> torch.Tensor | None:
+        """The given mask, or in training a random one over the grounded tokens (first implementation: ratio 0.15)."""
+        if self.config.grounding_method == "none":
+            return None
+        if given is not None or not (self.training and self.config.grounding_mask_ratio):
+            return given
+        masks = torch.cat([part.dictionary_mask for part in (image, text) if part is not None], dim=1)
+        if self.config.grounding_method == "topk":
+            masks = masks.new_ones(masks.shape[0], self.config.num_grounded_tokens)
+        return masks & (torch.rand(masks.shape, device=masks.device) < self.config.grounding_mask_ratio)
+
+
+class Unimo2ForMaskedLM(Unimo2HeadModel):
+    """UNIMO-2 with the language head on the text states; the words may lean on a picture."""
+
+    _tied_weights_keys = {"lm_head.decoder.weight": "unimo2.text_model.embeddings.word_embeddings.weight"}
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__(config)
+        self.lm_head = Unimo2PredictionHead(config, config.text_config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.lm_head.decoder = new_embeddings
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        labels: torch.LongTensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> MaskedLMOutput:
+        r"""
+        Args:
+            input_ids, attention_mask, position_ids, inputs_embeds, pixel_values, interpolate_pos_encoding: See
+                [`Unimo2Model.forward`]; the text is needed.
+            labels (`(B, L)`, *optional*): Ids of the masked words, -100 elsewhere.
+            num_items_in_batch (*optional*): Divisor of the loss, given by `Trainer` when it accumulates.
+        """
+        self._needs(input_ids=_text(input_ids, inputs_embeds))
+        outputs = self.unimo2(
+            input_ids,
+            attention_mask,
+            position_ids,
+            inputs_embeds,
+            pixel_values,
+            interpolate_pos_encoding,
+            return_dict=True,
+            **kwargs,
+        )
+        logits = self.lm_head(outputs.text_last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = masked_language_modeling_loss(logits, labels, num_items_in_batch=num_items_in_batch)
+        return MaskedLMOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
+    """
+    UNIMO-2 for retrieval: contrastive scores of every image with every text, and for images and texts that come in pairs the
+    matching score of the fused pair, as the first implementation ranks them.
+    """
+
+    accepts_loss_kwargs = False  # a batch's contrast has no count of items
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__(config)
+        self.itm_dropout = nn.Dropout(config.grounded_config.attention_probs_dropout_prob)
+        self.itm_head = nn.Linear(config.grounded_config.hidden_size, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        labels: torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Unimo2RetrievalOutput:
+        r"""
+        Args:
+            input_ids, attention_mask, position_ids, inputs_embeds, pixel_values, interpolate_pos_encoding: See
+                [`Unimo2Model.forward`]; both image and text are needed. As many images as texts are pairs; other numbers
+                get contrastive scores only.
+            labels (`(B,)`, *optional*): 1 where image and text of a row belong together, 0 where not.
+        """
+        self._needs(input_ids=_text(input_ids, inputs_embeds), pixel_values=pixel_values)
+        model = self.unimo2
+        image = model.encode_image(pixel_values, interpolate_pos_encoding, **kwargs)
+        text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        image_features, text_features = model.image_features(image), model.text_features(text)
+        logits_per_image = model.contrastive.logits(image_features, text_features)
+        output = Unimo2RetrievalOutput(logits_per_image=logits_per_image, logits_per_text=logits_per_image.t())
+        if len(image_features) != len(text_features):
+            if labels is not None:
+                raise ValueError(
+                    f"`labels` judge pairs, but there are {len(image_features)} images and {len(text_features)} texts."
+                )
+            return output
+
+        outputs = model.ground(image, text, **kwargs)
+        output.itm_logits = self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
+        output.similarity = (image_features * text_features).sum(-1)
+        output.logits = output.itm_logits[:, 1] + self.config.similarity_weight * output.similarity
+        output.hidden_states, output.attentions = outputs.hidden_states, outputs.attentions
+        if labels is not None:
+            contrast = contrastive_loss(
+                logits_per_image,
+                labels == 1,
+                mean=self.config.contrastive_mean,
+                label_smoothing=self.config.contrastive_label_smoothing,
+            )
+            output.loss = matching_loss(output.itm_logits, labels) + contrast
+        return output
+
+
+class Unimo2ClassifierModel(Unimo2HeadModel):
+    """A linear classifier on a pooled vector, with dropout before it."""
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.grounded_config.hidden_size, config.num_labels)
+        self.loss_type = "ForSequenceClassification"  # regression, one label or several, by `config.problem_type`
+        self.post_init()
+
+    def _classify(
+        self, output_class: type, outputs: Unimo2ModelOutput, pooled: torch.Tensor, labels: torch.Tensor | None, **kwargs
+    ):
+        logits = self.classifier(self.dropout(pooled))
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)
+        return output_class(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+class Unimo2ForImageClassification(Unimo2ClassifierModel):
+    """UNIMO-2 with a classifier on the pooled image."""
+
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.FloatTensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> ImageClassifierOutput:
+        r"""
+        Args:
+            pixel_values, interpolate_pos_encoding: See [`Unimo2Model.forward`].
+            labels (`(B,)` or `(B, num_labels)`, *optional*): Classes, values or class indicators; see `problem_type`.
+        """
+        self._needs(pixel_values=pixel_values)
+        outputs = self.unimo2(
+            pixel_values=pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, return_dict=True, **kwargs
+        )
+        return self._classify(ImageClassifierOutput, outputs, outputs.image_pooler_output, labels, **kwargs)
+
+
+class Unimo2ForSequenceClassification(Unimo2ClassifierModel):
+    """UNIMO-2 with a classifier or regressor on the pooled text: single texts or pairs of texts (GLUE)."""
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> SequenceClassifierOutput:
+        r"""
+        Args:
+            input_ids, attention_mask, position_ids, inputs_embeds: See [`Unimo2Model.forward`].
+            labels (`(B,)` or `(B, num_labels)`, *optional*): Classes, values or class indicators; see `problem_type`.
+        """
+        self._needs(input_ids=_text(input_ids, inputs_embeds))
+        outputs = self.unimo2(
+            input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs
+        )
+        return self._classify(SequenceClassifierOutput, outputs, outputs.text_pooler_output, labels, **kwargs)
+
+
+class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
+    """UNIMO-2 with a classifier on the fused pair: visual entailment and its like."""
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> SequenceClassifierOutput:
+        r"""
+        Args:
+            input_ids, attention_mask, position_ids, inputs_embeds, pixel_values, interpolate_pos_encoding: See
+                [`Unimo2Model.forward`]; both image and text are needed.
+            labels (`(B,)` or `(B, num_labels)`, *optional*): Classes, values or class indicators; see `problem_type`.
+        """
+        self._needs(input_ids=_text(input_ids, inputs_embeds), pixel_values=pixel_values)
+        outputs = self.unimo2(
+            input_ids,
+            attention_mask,
+            position_ids,
+            inputs_embeds,
+            pixel_values,
+            interpolate_pos_encoding,
+            return_dict=True,
+            **kwargs,
+        )
+        return self._classify(SequenceClassifierOutput, outputs, self._fuse_poolers(outputs), labels, **kwargs)
+
+
+class Unimo2ForVisualQuestionAnswering(Unimo2ForImageTextClassification):
+    """
+    UNIMO-2 with a classifier over an answer vocabulary. Labels are soft scores (Goyal et al., 2017): the share of people who
+    gave an answer. The loss is binary cross-entropy summed over the answers, mean over the rows.
+    """
+
+    def _classify(
+        self, output_class: type, outputs: Unimo2ModelOutput, pooled: torch.Tensor, labels: torch.Tensor | None, **kwargs
+    ):
+        output = super()._classify(output_class, outputs, pooled, None)
+        if labels is not None:
+            if labels.shape != output.logits.shape:
+                raise ValueError(
+                    f"`labels` must be scores of shape {tuple(output.logits.shape)}, but have shape {tuple(labels.shape)}."
+                )
+            loss = F.binary_cross_entropy_with_logits(output.logits.float(), labels.float())
+            output.loss = loss * self.config.num_labels
+        return output
+
+
+class Unimo2ForConditionalGeneration(Unimo2HeadModel, GenerationMixin):
+    """
+    UNIMO-2 for captioning (section 4.1; first implementation): text sees the image, the grounded tokens and the words before
+    it; the dictionary and the image see no text. Object tags may stand before the caption; they see each other both ways.
+
+    The cache of `generate` holds the keys of the text encoder's layers, then those of the fusion encoder's, whose prefix of
+    image and grounded tokens is filled once. Its length grows, so only a `DynamicCache` serves.
+    """
+
+    _tied_weights_keys = {"lm_head.decoder.weight": "unimo2.text_model.embeddings.word_embeddings.weight"}
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__(config)
+        self.lm_head = Unimo2PredictionHead(config, config.text_config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.lm_head.decoder = new_embeddings
+
+    @merge_with_config_defaults
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        token_type_ids: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> CausalLMOutputWithPast:
+        r"""
+        Args:
+            input_ids (`(B, L)`) or inputs_embeds (`(B, L, H)`): Object tags, if any, then the caption so far.
+            attention_mask (`(B, past + L)`, *optional*): 1 for words, 0 for padding on either side.
+            position_ids (`(B, L)`, *optional*): Rows of the position table. By default tags and caption count up from
+                `config.text_config.position_offset` each.
+            pixel_values (`(B, 3, height, width)`), interpolate_pos_encoding: Images; needed unless `past_key_values` has them.
+            token_type_ids (`(B, L)`, *optional*): 0 for object tags, 1 for the caption; all caption by default.
+            labels (`(B, L)`, *optional*): The input ids where a word is a target (the shift happens here), -100 elsewhere.
+            past_key_values (`DynamicCache`, *optional*), use_cache (`bool`, *optional*), logits_to_keep (`int`): As usual
+                in generation.
+            num_items_in_batch (*optional*): Divisor of the loss, given by `Trainer` when it accumulates.
+        """
+        words = _text(input_ids, inputs_embeds)
+        self._needs(input_ids=words)
+        if past_key_values is not None and not isinstance(past_key_values, DynamicCache):
+            raise ValueError(_CACHE_REFUSED.format(type(past_key_values).__name__))
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache()  # without a config: text and fusion layers are added as they come
+        model = self.unimo2
+        past_length = past_key_values.get_seq_length() if past_key_values is not None else 0
+
+        prefix = None
+        if past_length == 0:
+            self._needs(pixel_values=pixel_values)
+            prefix = self._prefix(pixel_values, interpolate_pos_encoding, **kwargs)
+            prefix_length = prefix.shape[1]
+        else:
+            first_fusion_layer = self.config.text_config.num_hidden_layers
+            prefix_length = past_key_values.get_seq_length(first_fusion_layer) - past_length
+
+        if position_ids is None:
+            position_ids = self._position_ids(words, attention_mask, token_type_ids, past_length)
+        text_allowed = self._text_allowed(words, attention_mask, token_type_ids, past_length)
+        text_states = model.text_model(
+            input_ids,
+            attention_mask=self._mask(text_allowed, self.config.text_config),
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            past_key_values=past_key_values,
+            **kwargs,
+        ).last_hidden_state
+        allowed = F.pad(text_allowed, (prefix_length, 0), value=True)
+        if prefix is not None:
+            no_text = torch.arange(allowed.shape[-1], device=allowed.device) < prefix_length
+            allowed = torch.cat((no_text.expand(len(allowed), 1, prefix_length, -1), allowed), dim=2)
+            text_states = torch.cat((prefix, text_states), dim=1)
+        outputs = model.grounded_model(
+            text_states,
+            attention_mask=self._mask(allowed, self.config.grounded_config),
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+        hidden_states = outputs.last_hidden_state[:, -words.shape[1] :]
+        logits = self.lm_head(slice_logits_to_keep(hidden_states, logits_to_keep))
+        loss = None
+        if labels is not None:
+            loss = captioning_loss(
+                logits,
+                labels,
+                label_smoothing=self.config.caption_label_smoothing,
+                num_items_in_batch=num_items_in_batch,
+            )
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def _prefix(self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool, **kwargs) -> torch.Tensor:
+        """Image states and the grounded tokens that the image alone chose: (B, I + G, H)."""
+        model = self.unimo2
+        image = model.encode_image(pixel_values, interpolate_pos_encoding, **kwargs)
+        if self.config.grounding_method == "none":
+            return image.last_hidden_state
+        grounded_token_ids = model._choose([image], image.dictionary_tokens)
+        grounded = model.grounded_embeddings(model.dictionary.embeddings(grounded_token_ids))
+        return torch.cat((image.last_hidden_state, grounded), dim=1)
+
+    def _mask(self, allowed: torch.Tensor, config: Unimo2TextConfig | Unimo2GroundedConfig) -> torch.Tensor:
+        return to_attention_mask(allowed, config, self.dtype, self.config.official_padding)
+
+    def _text_allowed(
+        self,
+        words: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        token_type_ids: torch.Tensor | None,
+        past_length: int,
+    ) -> torch.Tensor:
+        """Which earlier words (and, among object tags, later ones) each new word may see: bool (B, 1, L, past + L)."""
+        batch_size, length = words.shape[:2]
+        place = torch.arange(past_length + length, device=words.device)
+        allowed = (place[None, :] <= place[past_length:, None]).expand(batch_size, length, -1)
+        if token_type_ids is not None:
+            is_tag = token_type_ids == 0
+            allowed = allowed | F.pad(is_tag[:, :, None] & is_tag[:, None, :], (past_length, 0))
+        if attention_mask is not None:
+            allowed = allowed & attention_mask[:, None, :].bool()
+            if self.config.official_padding:
+                allowed = allowed & attention_mask[:, past_length:, None].bool()
+        return allowed[:, None]
+
+    def _position_ids(
+        self,
+        words: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        token_type_ids: torch.Tensor | None,
+        past_length: int,
+    ) -> torch.Tensor:
+        """Positions (B, L) of the last L words; tags and caption count on their own."""
+        batch_size, length = words.shape[:2]
+        if attention_mask is None:
+            attention_mask = words.new_ones((batch_size, past_length + length), dtype=torch.long)
+        real = attention_mask.long()
+        offset = self.config.text_config.position_offset
+        positions = text_position_ids(real, offset)
+        if token_type_ids is not None and token_type_ids.shape[1] == real.shape[1]:
+            num_tags = (real * (token_type_ids == 0)).sum(1, keepdim=True)
+            is_caption = real * (token_type_ids != 0)
+            positions = positions - num_tags * is_caption
+        return positions[:, past_length:]
+
+    def prepare_inputs_for_generation(
+        self, input_ids, attention_mask=None, token_type_ids=None, position_ids=None, **kwargs
+    ):
+        # `generate` counts positions from 0 over tags and caption alike; ours are counted here, over the whole text.
+        position_ids = self._position_ids(input_ids, attention_mask, token_type_ids, 0)
+        return super().prepare_inputs_for_generation(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            **kwargs,
+        )
+
+    def _prepare_cache_for_generation(self, generation_config, model_kwargs, *args, **kwargs) -> None:
+        if generation_config.cache_implementation not in (None, "dynamic"):
+            raise ValueError(_CACHE_REFUSED.format(generation_config.cache_implementation))
+        if generation_config.use_cache and model_kwargs.get("past_key_values") is None:
+            model_kwargs["past_key_values"] = DynamicCache()
+        return super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)
+
+
+_CACHE_REFUSED = (
+    "Captioning keeps the keys of two encoders of different lengths, which only a DynamicCache holds; {} is refused."
+)
+
+__all__ = [
+    "Unimo2ForConditionalGeneration",
+    "Unimo2ForImageClassification",
+    "Unimo2ForImageTextClassification",
+    "Unimo2ForImageTextRetrieval",
+    "Unimo2ForMaskedLM",
+    "Unimo2ForPreTraining",
+    "Unimo2ForSequenceClassification",
+    "Unimo2ForVisualQuestionAnswering",
+    "Unimo2GroundedModel",
+    "Unimo2Model",
+    "Unimo2PreTrainedModel",
+    "Unimo2TextModel",
+    "Unimo2VisionModel",
+]
