@@ -13,5 +13,5 @@ __version__ = "0.1.0"
 for _family in FAMILIES.values():
     _family.register()
 
-__all__ = [*unimo2.__all__, "FAMILIES", "__version__"]  # noqa: F405
+__all__ = [*unimo2.__all__, "FAMILIES", "__version__"]
 __all__.remove("FAMILY")

@@ -5,10 +5,5 @@ from . import unimo2
 from .registry import Family
 
 
-FAMILIES: dict[str, Family] = {
-    family.model_type: family
-    for family in (
-        unimo2.FAMILY,
-    )
-}
+FAMILIES: dict[str, Family] = {family.model_type: family for family in (unimo2.FAMILY,)}
 """`model_type` -> family."""

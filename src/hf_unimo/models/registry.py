@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 
 import transformers
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer, PreTrainedConfig
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Family:
         image_processors (`dict[str, type]`): Back end (`"torchvision"`, `"pil"`) -> class, for `AutoImageProcessor`.
     """
 
-    config: type
+    config: type[PreTrainedConfig]
     auto_models: dict[str, type]
-    sub_models: dict[type, type] = field(default_factory=dict)
+    sub_models: dict[type[PreTrainedConfig], type] = field(default_factory=dict)
     other_models: tuple[type, ...] = ()
     tokenizer: type | None = None
     image_processors: dict[str, type] = field(default_factory=dict)

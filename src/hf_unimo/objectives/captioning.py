@@ -9,8 +9,9 @@ from .cross_entropy import IGNORE_INDEX, mean_cross_entropy
 
 def captioning_loss(
     logits: torch.Tensor,
-    labels: torch.Tensor,
+    labels: torch.Tensor | None,
     *,
+    shift_labels: torch.Tensor | None = None,
     label_smoothing: float = 0.1,
     num_items_in_batch: torch.Tensor | int | None = None,
 ) -> torch.Tensor:
@@ -21,13 +22,20 @@ def captioning_loss(
         logits (`(batch, length, vocab)`): Position t predicts the word at t + 1.
         labels (`(batch, length)`, int64): The input ids themselves (the shift happens here), -100 where a word is no
             target: object tags, the first token, padding.
+        shift_labels (`(batch, length)`, int64, *optional*): Targets shifted already; `labels` is then ignored.
         label_smoothing (`float`): e above.
         num_items_in_batch (*optional*): Divisor instead of the number of target words.
 
     Returns:
         Scalar, float32; 0 without a target word.
+
+    Raises:
+        ValueError: With neither `labels` nor `shift_labels`.
     """
-    next_labels = F.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
+    if shift_labels is None:
+        if labels is None:
+            raise ValueError("`captioning_loss` needs `labels` or `shift_labels`.")
+        shift_labels = F.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
     return mean_cross_entropy(
-        logits, next_labels, label_smoothing=label_smoothing, num_items_in_batch=num_items_in_batch
+        logits, shift_labels, label_smoothing=label_smoothing, num_items_in_batch=num_items_in_batch
     )

@@ -19,8 +19,8 @@ def contrastive_loss(
 
     Args:
         logits_per_image (`(batch, batch)`): Similarities divided by the temperature.
-        pair_mask (`(batch,)`, bool, *optional*): True for rows whose image and text belong together. The other rows have
-            no loss of their own and serve as negatives. All rows by default.
+        pair_mask (`(batch,)`, bool, *optional*): True for rows whose image and text belong together. The other rows
+            have no loss of their own and serve as negatives. All rows by default.
         mean: `"pairs"` divides by the number of pairs; `"batch"` by the batch size whatever the mask, as the first
             implementation does.
         label_smoothing (`float`): Share of the target that is spread evenly over the batch.

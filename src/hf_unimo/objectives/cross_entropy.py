@@ -23,8 +23,8 @@ def mean_cross_entropy(
         logits (`(..., num_classes)`): Any float type.
         labels (`(...)`, int64): Class of each item; -100 leaves the item out.
         label_smoothing (`float`): Share of the target that is spread evenly over all classes.
-        num_items_in_batch (`int` or scalar tensor, *optional*): Divisor instead of the number of labelled items, given by
-            `Trainer` when a batch is accumulated in parts.
+        num_items_in_batch (`int` or scalar tensor, *optional*): Divisor instead of the number of labelled items, given
+            by `Trainer` when a batch is accumulated in parts.
 
     Returns:
         Scalar, float32. Without a labelled item it is 0, with gradient 0 (not NaN).

@@ -20,13 +20,13 @@ def topk_grounding_loss(
     """
     Loss of a dictionary whose entries were chosen by summed scores.
 
-    With s the scores of N tokens x for the K chosen entries g, E the score-weighted mean of the tokens for each entry and Q
-    the score-weighted mean of the entries for each token:
+    With s the scores of N tokens x for the K chosen entries g, E the score-weighted mean of the tokens for each entry
+    and Q the score-weighted mean of the entries for each token:
 
         token_weight * mean((stop(x) - Q)^2) + entry_weight * mean((stop(g) - E)^2)
 
-    Only what `stop` names is detached: the scores, the x in E and the g in Q carry gradient to the encoders, the entries and
-    the temperature.
+    Only what `stop` names is detached: the scores, the x in E and the g in Q carry gradient to the encoders, the
+    entries and the temperature.
 
     Args:
         tokens (`(batch, tokens, width)`, float32): Patches and words, x.

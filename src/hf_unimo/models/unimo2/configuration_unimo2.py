@@ -70,8 +70,8 @@ class Unimo2TextConfig(PreTrainedConfig):
         hidden_dropout_prob, attention_probs_dropout_prob (`float`, default to 0.1): Dropout.
         layer_norm_eps (`float`, defaults to 1e-5): Epsilon of the layer norms.
         max_position_embeddings (`int`, defaults to 514): Rows of the position table.
-        position_offset (`int`, defaults to 2): Position of the first token. Padding stands at `position_offset - 1`, so
-            a text may have `max_position_embeddings - position_offset` tokens.
+        position_offset (`int`, defaults to 2): Position of the first token. Padding stands at `position_offset - 1`,
+            so a text may have `max_position_embeddings - position_offset` tokens.
         bos_token_id, pad_token_id, eos_token_id (`int`, default to 0, 1, 2): Ids that generation starts, pads and ends
             with. The encoders never look at them: padding is what `attention_mask` says it is.
         initializer_range (`float`, defaults to 0.02): Standard deviation of affine and word weights at initialisation.
@@ -146,35 +146,37 @@ class Unimo2GroundedConfig(PreTrainedConfig):
 @strict
 class Unimo2Config(PreTrainedConfig):
     r"""
-    Configuration of the UNIMO-2 models ([Li et al., 2022](https://huggingface.co/papers/2203.09067)): a vision and a text
-    encoder, a dictionary of grounded tokens, and a fusion encoder in which image and text meet only through the grounded
-    tokens that both chose.
+    Configuration of the UNIMO-2 models ([Li et al., 2022](https://huggingface.co/papers/2203.09067)): a vision and a
+    text encoder, a dictionary of grounded tokens, and a fusion encoder in which image and text meet only through the
+    grounded tokens that both chose.
 
-    The defaults are those of the first implementation at base size. `Unimo2Config.base()`, `.large()` and `.tiny()` are
-    presets; every argument can be overridden in them, sub-configurations key by key.
+    The defaults are those of the first implementation at base size. `Unimo2Config.base()`, `.large()` and `.tiny()`
+    are presets; every argument can be overridden in them, sub-configurations key by key.
 
     Args:
         vision_config, text_config, grounded_config (`dict` or config, *optional*): The three encoders. One width.
         dictionary_size (`int`, defaults to 2048): Number of entries of the dictionary.
-        num_grounded_tokens (`int`, defaults to 100): Number of entries chosen for an input (`grounding_method="topk"`).
-        grounding_method (`"topk"`, `"nearest"` or `"none"`, defaults to `"topk"`): `topk` chooses the entries with the
-            highest scores summed over all patches and words; `nearest` maps each patch and each word to its nearest entry;
-            `none` has no dictionary, image and text attend to each other directly (the paper's "w/o GD").
-        fusion_attention (`"grounded"` or `"full"`, defaults to `"grounded"`): `grounded` keeps image and text blind to each
-            other; `full` keeps the dictionary but lets them see each other (the paper's "w/o G.T.").
-        grounding_projection (`bool`, defaults to `False`): Whether patches and words pass a projection of their own, ReLU
-            and L2 normalisation before the dictionary.
-        grounded_positions (`bool`, defaults to `False`): Whether the grounded tokens get rows of the text position table.
-        grounding_token_weight (`float`, defaults to 1.0): Weight of the part of the grounding loss that moves entries
-            towards tokens (alpha of the first implementation).
-        grounding_entry_weight (`float`, defaults to 0.25): Weight of the part that moves tokens towards entries (beta).
-        grounding_mask_ratio (`float`, defaults to 0.0): Share of grounded tokens that [`Unimo2ForPreTraining`] hides in
-            training and predicts.
+        num_grounded_tokens (`int`, defaults to 100): Number of entries chosen for an input
+        (`grounding_method="topk"`). grounding_method (`"topk"`, `"nearest"` or `"none"`, defaults to `"topk"`): `topk`
+            chooses the entries with the highest scores summed over all patches and words; `nearest` maps each patch
+            and each word to its nearest entry; `none` has no dictionary, image and text attend to each other directly
+            (the paper's "w/o GD").
+        fusion_attention (`"grounded"` or `"full"`, defaults to `"grounded"`): `grounded` keeps image and text blind to
+            each other; `full` keeps the dictionary but lets them see each other (the paper's "w/o G.T.").
+        grounding_projection (`bool`, defaults to `False`): Whether patches and words pass a projection of their own,
+            ReLU and L2 normalisation before the dictionary.
+        grounded_positions (`bool`, defaults to `False`): Whether the grounded tokens get rows of the text position
+        table. grounding_token_weight (`float`, defaults to 1.0): Weight of the part of the grounding loss that moves
+            entries towards tokens (alpha of the first implementation).
+        grounding_entry_weight (`float`, defaults to 0.25): Weight of the part that moves tokens towards entries
+        (beta). grounding_mask_ratio (`float`, defaults to 0.0): Share of grounded tokens that [`Unimo2ForPreTraining`]
+            hides in training and predicts.
         dictionary_temperature_init (`float`, defaults to 100.0): Initial temperature of the dictionary scores.
         dictionary_initializer_range (`float`, *optional*): Entries start uniform in plus/minus this;
             `1 / dictionary_size` by default.
-        contrastive_projection (`"none"`, `"separate"` or `"shared"`, defaults to `"none"`): What stands between the class
-            states of the two encoders and their contrastive features: nothing, a projection each with L2 normalisation, or
+        contrastive_projection (`"none"`, `"separate"` or `"shared"`, defaults to `"none"`): What stands between the
+            class states of the two encoders and their contrastive features: nothing, a projection each with L2
+                normalisation, or
             the grounding projections with L2 normalisation.
         contrastive_activation (`str`, defaults to `"relu"`): Activation after a contrastive projection.
         contrastive_normalization (`"both"` or `"image"`, defaults to `"image"`): Which features are L2-normalised when
@@ -191,7 +193,8 @@ class Unimo2Config(PreTrainedConfig):
         mlm_weight, matching_weight, contrastive_weight, grounding_weight, masked_grounding_weight (`float`, default to
             1.0): Weights of the losses that [`Unimo2ForPreTraining`] sums; an objective of weight 0 is not computed.
         official_padding (`bool`, defaults to `False`): `False`: padding never reaches the dictionary and every row is
-            independent of its batch. `True`: as in the first implementation, padded words feed the dictionary and masks add
+            independent of its batch. `True`: as in the first implementation, padded words feed the dictionary and
+                masks add
             -10,000 (eager and sdpa attention only).
         tie_word_embeddings (`bool`, defaults to `True`): Whether the language head uses the word embeddings.
         tie_dictionary (`bool`, defaults to `True`): Whether the masked-grounding head uses the dictionary's entries.
@@ -268,7 +271,7 @@ class Unimo2Config(PreTrainedConfig):
     def large(cls, **overrides) -> "Unimo2Config":
         """The paper's large size: three encoders of 24 layers, width 1024."""
         encoder = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-        return cls._preset({name: encoder for name in cls.sub_configs_defaults}, overrides)
+        return cls._preset(dict.fromkeys(cls.sub_configs_defaults, encoder), overrides)
 
     @classmethod
     def tiny(cls, **overrides) -> "Unimo2Config":

@@ -11,9 +11,9 @@ class Unimo2ImageSteps:
     """
     What both back ends of the image processor share; stands before the back end in a class's bases.
 
-    An image is turned upright by its EXIF orientation, made RGB (transparency is dropped, not blended with a background),
-    resized to `size` by bicubic interpolation without regard to its aspect, and mapped from 0..255 to -1..1. Images of any
-    size are accepted. The result is `pixel_values`, float32, shape `(batch, 3, height, width)`.
+    An image is turned upright by its EXIF orientation, made RGB (transparency is dropped, not blended with a
+    background), resized to `size` by bicubic interpolation without regard to its aspect, and mapped from 0..255 to
+    -1..1. Images of any size are accepted. The result is `pixel_values`, float32, shape `(batch, 3, height, width)`.
 
     Arguments are those of `transformers.image_utils.ImagesKwargs`, with the defaults below. `size` is
     `{"height": ..., "width": ...}` or one number for both; other kinds of size raise a `ValueError`.
@@ -48,7 +48,7 @@ class Unimo2ImageSteps:
         return super()._standardize_kwargs(size=size, **kwargs)
 
 
-class Unimo2ImageProcessorPil(Unimo2ImageSteps, PilBackend):
+class Unimo2ImageProcessorPil(Unimo2ImageSteps, PilBackend):  # type: ignore[misc]
     __doc__ = Unimo2ImageSteps.__doc__
 
 

@@ -55,19 +55,19 @@ class Unimo2EncoderOutput(ModelOutput):
         pooler_output (`(B, H)`): State of its class token, unprojected.
         dictionary_tokens (`(B, N, H)`): What the dictionary sees: the states but the class token's, projected if the
             configuration says so. None without a dictionary.
-        dictionary_mask (`(B, N)`, bool): True for tokens that take part in grounding.
-        dictionary_scores (`(B, C)`, float32): Scores summed over the tokens; those of a pair are the sum of its parts'.
-            None unless `grounding_method` is `"topk"`.
-        attention_mask (`(B, L)`, bool, *optional*): True for real text tokens; None when all are.
-        hidden_states, attentions (`tuple`, *optional*): Of the uni-modal encoder, when asked for.
+        dictionary_mask (`(B, N)`, int64): 1 for tokens that take part in grounding.
+        dictionary_scores (`(B, C)`, float32): Scores summed over the tokens; those of a pair are the sum of its
+            parts'. None unless `grounding_method` is `"topk"`.
+        attention_mask (`(B, L)`, *optional*): 1 for words, 0 for padding, as given; None for images and when all are
+        words. hidden_states, attentions (`tuple`, *optional*): Of the uni-modal encoder, when asked for.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
     pooler_output: torch.FloatTensor | None = None
     dictionary_tokens: torch.FloatTensor | None = None
-    dictionary_mask: torch.BoolTensor | None = None
+    dictionary_mask: torch.LongTensor | None = None
     dictionary_scores: torch.FloatTensor | None = None
-    attention_mask: torch.BoolTensor | None = None
+    attention_mask: torch.LongTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
@@ -278,10 +278,11 @@ def to_attention_mask(
     allowed: torch.Tensor | None, config, dtype: torch.dtype, official: bool = False
 ) -> torch.Tensor | None:
     """
-    What the attention function of `config` takes for `allowed` (bool, broadcastable to (B, 1, queries, keys); None: all).
+    What the attention function of `config` takes for `allowed` (bool, broadcastable to (B, 1, queries, keys); None:
+    all).
 
-    With `official`, forbidden scores are lowered by 10,000 as in the first implementation. A query that may see nothing then
-    attends everywhere, as if nothing were forbidden, instead of nowhere.
+    With `official`, forbidden scores are lowered by 10,000 as in the first implementation. A query that may see
+    nothing then attends everywhere, as if nothing were forbidden, instead of nowhere.
     """
     if allowed is None:
         return None
@@ -289,9 +290,7 @@ def to_attention_mask(
         return (allowed.to(dtype) - 1) * 10000
     if config._attn_implementation == "sdpa":
         return allowed
-    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(
-        ~allowed, torch.finfo(dtype).min
-    )
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -308,7 +307,8 @@ class Unimo2VisionEmbeddings(nn.Module):
         self.grid_size = config.image_size // config.patch_size
         self.cls_token = nn.Parameter(torch.empty(1, 1, config.hidden_size))
         self.position_embeddings = nn.Parameter(torch.empty(1, self.grid_size**2 + 1, config.hidden_size))
-        # The first implementation pads by nearly half a patch, so a patch starts that many pixels above and left of its cell.
+        # The first implementation pads by nearly half a patch, so a patch starts that many pixels above and left of
+        # its cell.
         self.patch_embedding = nn.Conv2d(
             config.num_channels,
             config.hidden_size,
@@ -321,7 +321,8 @@ class Unimo2VisionEmbeddings(nn.Module):
     def interpolate_pos_encoding(self, height: int, width: int) -> torch.Tensor:
         """Position table (1, 1 + patches, H) for an image of `height` x `width` pixels, bicubic by target size."""
         grid = (height // self.config.patch_size, width // self.config.patch_size)
-        # In an exported graph the table is always interpolated (equal sizes change nothing): a branch would be baked in.
+        # In an exported graph the table is always interpolated (equal sizes change nothing): a branch would be baked
+        # in.
         if grid == (self.grid_size, self.grid_size) and not is_torchdynamo_exporting():
             return self.position_embeddings
         class_position, patch_positions = self.position_embeddings[:, :1], self.position_embeddings[:, 1:]
@@ -339,7 +340,8 @@ class Unimo2VisionEmbeddings(nn.Module):
             )
         if height % patch or width % patch or not height or not width:
             raise ValueError(
-                f"`pixel_values` is {height}x{width} pixels, but both sides must be multiples of the patch size {patch}."
+                f"`pixel_values` is {height}x{width} pixels, but both sides must be multiples of the "
+                f"patch size {patch}."
             )
         if not interpolate_pos_encoding and (height, width) != (size, size):
             raise ValueError(
@@ -351,13 +353,17 @@ class Unimo2VisionEmbeddings(nn.Module):
         return self.dropout(embeddings + self.interpolate_pos_encoding(height, width))
 
 
+class Unimo2PositionEmbeddings(nn.Embedding):
+    """The text's position table: a class of its own, because transformers initialises module by module, by class."""
+
+
 class Unimo2TextEmbeddings(nn.Module):
     """Word and position embeddings, layer norm, dropout."""
 
     def __init__(self, config: Unimo2TextConfig):
         super().__init__()
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.position_embeddings = Unimo2PositionEmbeddings(config.max_position_embeddings, config.hidden_size)
         self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -385,8 +391,8 @@ class Unimo2PreTrainedModel(PreTrainedModel):
             requested_attention_implementation=attn_implementation
         ):
             raise ValueError(
-                f'{type(self).__name__} cannot use attn_implementation="{attn_implementation}": flash attention ignores the '
-                'mask that keeps image and text blind to each other; use "sdpa" or "eager".'
+                f'{type(self).__name__} cannot use attn_implementation="{attn_implementation}": flash attention '
+                'ignores the mask that keeps image and text blind to each other; use "sdpa" or "eager".'
             )
         return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
 
@@ -396,11 +402,12 @@ class Unimo2PreTrainedModel(PreTrainedModel):
         if isinstance(module, Unimo2VisionEmbeddings):
             init.normal_(module.cls_token, std=self.config.position_initializer_range)
             init.normal_(module.position_embeddings, std=self.config.position_initializer_range)
-        elif isinstance(module, Unimo2TextEmbeddings):
-            init.normal_(module.position_embeddings.weight, std=self.config.position_initializer_range)
-        elif isinstance(module, Unimo2Dictionary):
+        elif isinstance(module, Unimo2PositionEmbeddings):
+            init.normal_(module.weight, std=self.config.position_initializer_range)
+        elif isinstance(module, Unimo2DictionaryEmbeddings):
             limit = self.config.dictionary_initializer_range or 1 / self.config.dictionary_size
-            init.uniform_(module.embeddings.weight, -limit, limit)
+            init.uniform_(module.weight, -limit, limit)
+        elif isinstance(module, Unimo2Dictionary):
             init.constant_(module.temperature, self.config.dictionary_temperature_init)
         elif isinstance(module, Unimo2ContrastiveHead):
             init.constant_(module.temperature, self.config.contrastive_temperature_init)
@@ -450,8 +457,8 @@ class Unimo2VisionModel(Unimo2SubModel):
         r"""
         Args:
             pixel_values (`(B, 3, height, width)`): Images, RGB in [-1, 1]; both sides multiples of the patch size.
-            interpolate_pos_encoding (`bool`, defaults to `True`): Whether sizes other than `config.image_size` are served
-                by interpolating the position table; otherwise they are refused.
+            interpolate_pos_encoding (`bool`, defaults to `True`): Whether sizes other than `config.image_size` are
+                served by interpolating the position table; otherwise they are refused.
         """
         if pixel_values is None:
             raise ValueError("Unimo2VisionModel needs `pixel_values`.")
@@ -466,7 +473,8 @@ class Unimo2VisionModel(Unimo2SubModel):
 
 class Unimo2TextModel(Unimo2SubModel):
     """
-    The text encoder: a post-norm transformer of RoBERTa's shape. `pooler_output` is the first token's state, unprojected.
+    The text encoder: a post-norm transformer of RoBERTa's shape. `pooler_output` is the first word's state,
+    unprojected.
     """
 
     config: Unimo2TextConfig
@@ -509,7 +517,7 @@ class Unimo2TextModel(Unimo2SubModel):
             raise ValueError("Unimo2TextModel needs exactly one of `input_ids` and `inputs_embeds`.")
         if inputs_embeds is None:
             inputs_embeds = self.embeddings.word_embeddings(input_ids)
-        batch_size, length = inputs_embeds.shape[:2]
+        length = inputs_embeds.shape[1]
         past_length = past_key_values.get_seq_length() if past_key_values is not None else 0
         room = self.config.max_position_embeddings - self.config.position_offset
         if past_length + length > room:
@@ -528,7 +536,17 @@ class Unimo2TextModel(Unimo2SubModel):
         hidden_states = self.embeddings(inputs_embeds, position_ids)
         for layer in self.layers:
             hidden_states = layer(hidden_states, attention_mask, past_key_values=past_key_values, **kwargs)
-        return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=hidden_states[:, 0])
+        return BaseModelOutputWithPooling(
+            last_hidden_state=hidden_states, pooler_output=first_word_state(hidden_states, padding_mask)
+        )
+
+
+def first_word_state(hidden_states: torch.Tensor, padding_mask: torch.Tensor | None) -> torch.Tensor:
+    """State (B, H) of each row's first word, the class token, on whichever side the padding (B, L) stands."""
+    if padding_mask is None:
+        return hidden_states[:, 0]
+    first = padding_mask.int().argmax(1)
+    return hidden_states.gather(1, first[:, None, None].expand(-1, 1, hidden_states.shape[-1]))[:, 0]
 
 
 def text_position_ids(padding_mask: torch.Tensor, offset: int) -> torch.Tensor:
@@ -546,7 +564,9 @@ class Unimo2GroundedModel(Unimo2PreTrainedModel):
     def __init__(self, config: Unimo2GroundedConfig, first_layer_idx: int = 0):
         super().__init__(config)
         # In captioning one cache holds the keys of the text encoder's layers, then those of these.
-        self.layers = nn.ModuleList([Unimo2Layer(config, first_layer_idx + i) for i in range(config.num_hidden_layers)])
+        self.layers = nn.ModuleList(
+            [Unimo2Layer(config, first_layer_idx + i) for i in range(config.num_hidden_layers)]
+        )
         self.post_init()
 
     @merge_with_config_defaults
@@ -575,27 +595,31 @@ class Unimo2GroundedModel(Unimo2PreTrainedModel):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+class Unimo2DictionaryEmbeddings(nn.Embedding):
+    """The dictionary's entries, (C, H)."""
+
+
 class Unimo2Dictionary(nn.Module):
     """
     The dictionary of grounded tokens (UNIMO-2, section 3.2).
 
-    Scores, their sums, the choice and the loss run in float32 whatever the model's type: in bfloat16 the sums tie. Choosing is
-    a step function, so it runs without gradient; the loss recomputes the scores of the chosen entries only, which is all that
-    gradient can reach, and no (tokens x entries) array is kept for the backward pass.
+    Scores, their sums, the choice and the loss run in float32 whatever the model's type: in bfloat16 the sums tie.
+    Choosing is a step function, so it runs without gradient; the loss recomputes the scores of the chosen entries
+    only, which is all that gradient can reach, and no (tokens x entries) array is kept for the backward pass.
     """
 
     def __init__(self, config: Unimo2Config):
         super().__init__()
         self.config = config
         hidden_size = config.vision_config.hidden_size
-        self.embeddings = nn.Embedding(config.dictionary_size, hidden_size)
+        self.embeddings = Unimo2DictionaryEmbeddings(config.dictionary_size, hidden_size)
         self.temperature = nn.Parameter(torch.empty(1))
         if config.grounding_projection or config.contrastive_projection == "shared":
             self.patch_projection = nn.Linear(hidden_size, hidden_size)
             self.token_projection = nn.Linear(hidden_size, hidden_size)
 
     def project(self, tokens: torch.Tensor, projection: str) -> torch.Tensor:
-        """Tokens (B, N, H) as the dictionary sees them; `projection` is `"patch_projection"` or `"token_projection"`."""
+        """Tokens (B, N, H) as the dictionary sees them, through the projection of that name if there is one."""
         if not self.config.grounding_projection:
             return tokens
         return F.normalize(F.relu(getattr(self, projection)(tokens)).float(), dim=-1, eps=1e-12)
@@ -659,14 +683,14 @@ class Unimo2GroundedEmbeddings(nn.Module):
 
 
 class Unimo2Pooler(nn.Module):
-    """ReLU of an affine map of the class state."""
+    """ReLU of an affine map of class states (B, H)."""
 
     def __init__(self, config: Unimo2GroundedConfig):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.dense(hidden_states[:, 0]))
+    def forward(self, class_states: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.dense(class_states))
 
 
 class Unimo2ContrastiveHead(nn.Module):
@@ -734,8 +758,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
     ) -> Unimo2EncoderOutput:
         """Encodes images (B, 3, height, width) once; see [`Unimo2VisionModel.forward`] for the arguments."""
         output = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
-        mask = torch.ones(output.last_hidden_state.shape[:2], dtype=torch.bool, device=output.last_hidden_state.device)
-        return self._encoding(output, mask[:, 1:], "patch_projection", attention_mask=None)
+        return self._encoding(output, "patch_projection")
 
     def encode_text(
         self,
@@ -748,14 +771,13 @@ class Unimo2Model(Unimo2PreTrainedModel):
         """Encodes texts (B, L) once; see [`Unimo2TextModel.forward`] for the arguments. The mask is (B, L)."""
         if attention_mask is not None and attention_mask.dim() != 2:
             raise ValueError(f"`attention_mask` must be (batch, length), but has shape {tuple(attention_mask.shape)}.")
-        official = self.config.official_padding
-        words = attention_mask.bool() if attention_mask is not None else None
         encoder_mask = attention_mask
-        if official and words is not None:
-            if position_ids is None:
-                position_ids = text_position_ids(words.long(), self.config.text_config.position_offset)
+        if self.config.official_padding and attention_mask is not None:
+            words = attention_mask.bool()
             allowed = words[:, None, :, None] & words[:, None, None, :]
             encoder_mask = to_attention_mask(allowed, self.config.text_config, self.dtype, official=True)
+            if position_ids is None:
+                position_ids = text_position_ids(words.long(), self.config.text_config.position_offset)
         output = self.text_model(
             input_ids,
             attention_mask=encoder_mask,
@@ -763,30 +785,27 @@ class Unimo2Model(Unimo2PreTrainedModel):
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
-        if words is None or official:  # in the first implementation padded words take part in grounding
-            shape = output.last_hidden_state.shape[:2]
-            dictionary_mask = torch.ones(shape, dtype=torch.bool, device=output.last_hidden_state.device)
-        else:
-            dictionary_mask = words
-        return self._encoding(output, dictionary_mask[:, 1:], "token_projection", attention_mask=words)
+        return self._encoding(output, "token_projection", attention_mask)
 
     def _encoding(
-        self,
-        output: BaseModelOutputWithPooling,
-        mask: torch.Tensor,
-        projection: str,
-        attention_mask: torch.Tensor | None,
+        self, output: BaseModelOutputWithPooling, projection: str, attention_mask: torch.Tensor | None = None
     ) -> Unimo2EncoderOutput:
-        tokens = scores = None
+        tokens = token_mask = scores = None
         if self.config.grounding_method != "none":
             tokens = self.dictionary.project(output.last_hidden_state[:, 1:], projection)
+            if attention_mask is None or self.config.official_padding:
+                # In the first implementation padded words take part in grounding.
+                token_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
+            else:
+                after_first_word = attention_mask.cumsum(1) > 1
+                token_mask = (attention_mask * after_first_word)[:, 1:].long()
             if self.config.grounding_method == "topk":
-                scores = self.dictionary.score(tokens, mask)
+                scores = self.dictionary.score(tokens, token_mask.bool())
         return Unimo2EncoderOutput(
             last_hidden_state=output.last_hidden_state,
             pooler_output=output.pooler_output,
             dictionary_tokens=tokens,
-            dictionary_mask=mask if tokens is not None else None,
+            dictionary_mask=token_mask,
             dictionary_scores=scores,
             attention_mask=attention_mask,
             hidden_states=output.hidden_states,
@@ -808,21 +827,24 @@ class Unimo2Model(Unimo2PreTrainedModel):
         Args:
             image, text ([`Unimo2EncoderOutput`]): From `encode_image` and `encode_text`, row by row a pair.
             grounded_token_ids (`(B, G)`, *optional*): Entries to use instead of choosing.
-            grounded_token_mask (`(B, G)`, bool, *optional*): True where a grounded token is hidden from the fusion encoder.
-            fuse (`bool`, defaults to `True`): Whether to run the fusion encoder. Without it the output has the grounded ids
-                and the grounding loss only.
+            grounded_token_mask (`(B, G)`, bool, *optional*): True where a grounded token is hidden from the fusion
+                encoder.
+            fuse (`bool`, defaults to `True`): Whether to run the fusion encoder. Without it the output has the
+                grounded ids and the grounding loss only.
         """
         parts = [part for part in (image, text) if part is not None]
         if not parts:
             raise ValueError("`ground` needs an encoded image, an encoded text or both.")
         rows = [len(part.last_hidden_state) for part in parts]
         if len(set(rows)) > 1:
-            raise ValueError(f"`ground` pairs images and texts row by row, but found {rows[0]} images and {rows[1]} texts.")
+            raise ValueError(
+                f"`ground` pairs images and texts row by row, but found {rows[0]} images and {rows[1]} texts."
+            )
 
         grounded = grounding_loss = grounded_mask = None
         if self.config.grounding_method != "none":
             tokens = torch.cat([part.dictionary_tokens for part in parts], dim=1)
-            token_mask = torch.cat([part.dictionary_mask for part in parts], dim=1)
+            token_mask = torch.cat([part.dictionary_mask for part in parts], dim=1).bool()
             if grounded_token_ids is None:
                 grounded_token_ids = self._choose(parts, tokens)
             if self.config.grounding_method == "nearest":
@@ -888,8 +910,10 @@ class Unimo2Model(Unimo2PreTrainedModel):
             image_last_hidden_state=image_out if image is not None else None,
             grounded_last_hidden_state=grounded_out if grounded is not None else None,
             text_last_hidden_state=text_out if text is not None else None,
-            image_pooler_output=self.image_pooler(image_out) if image is not None else None,
-            text_pooler_output=self.text_pooler(text_out) if text is not None else None,
+            image_pooler_output=self.image_pooler(image_out[:, 0]) if image is not None else None,
+            text_pooler_output=(
+                self.text_pooler(first_word_state(text_out, text.attention_mask)) if text is not None else None
+            ),
             grounded_token_ids=grounded_token_ids,
             grounding_loss=grounding_loss,
             vision_model_output=image,
@@ -905,7 +929,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         text_mask: torch.Tensor | None,
         inputs_embeds: torch.Tensor,
     ) -> torch.Tensor | None:
-        """Who may attend to whom in the fusion encoder: bool, broadcastable to (B, 1, queries, keys); None if all may."""
+        """Who may attend to whom in the fusion encoder: bool (B or 1, 1, queries or 1, keys); None if all may."""
         num_image, num_grounded, num_text = lengths
         batch_size, total, _ = inputs_embeds.shape
         device = inputs_embeds.device
@@ -913,7 +937,11 @@ class Unimo2Model(Unimo2PreTrainedModel):
         if grounded_mask is not None or text_mask is not None:
 
             def real(mask: torch.Tensor | None, number: int) -> torch.Tensor:
-                return mask if mask is not None else torch.ones(batch_size, number, dtype=torch.bool, device=device)
+                return (
+                    mask.bool()
+                    if mask is not None
+                    else torch.ones(batch_size, number, dtype=torch.bool, device=device)
+                )
 
             keys = torch.cat(
                 [real(None, num_image), real(grounded_mask, num_grounded), real(text_mask, num_text)], dim=1
@@ -947,7 +975,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
             attention_mask (`(B, L)`, *optional*): 1 for words, 0 for padding.
             position_ids (`(B, L)`, *optional*): Rows of the position table; by default words count up from
                 `config.text_config.position_offset`.
-            pixel_values (`(B, 3, height, width)`, *optional*): Images, RGB in [-1, 1]. Images, texts, or one of each a row.
+            pixel_values (`(B, 3, height, width)`, *optional*): Images, RGB in [-1, 1]. Images, texts, or one of each a
+                row.
             interpolate_pos_encoding (`bool`, defaults to `True`): Whether to accept image sizes other than
                 `config.vision_config.image_size`.
 
@@ -1028,7 +1057,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
 
 
 class Unimo2PredictionHead(nn.Module):
-    """Affine map, GELU, layer norm, and an affine map to classes whose weight is usually tied (to words or entries)."""
+    """Affine map, GELU, layer norm, and an affine map to classes, usually tied to words or entries."""
 
     def __init__(self, config: Unimo2Config, num_classes: int):
         super().__init__()
@@ -1068,41 +1097,55 @@ class Unimo2HeadModel(Unimo2PreTrainedModel):
         return outputs.image_pooler_output + outputs.text_pooler_output
 
 
-def _text(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor | None:
-    return input_ids if input_ids is not None else inputs_embeds
+class Unimo2LanguageHeadModel(Unimo2HeadModel):
+    """A head that predicts words, with the word embeddings as its last weight."""
 
-
-class Unimo2ForPreTraining(Unimo2HeadModel):
-    """
-    UNIMO-2 with all pre-training objectives (section 3.3 of the paper and the first implementation's functions): masked
-    language modelling, image-text matching, image-text contrast, grounding loss, masked grounding. An objective is computed
-    where its inputs are there and its weight is not 0.
-    """
-
-    accepts_loss_kwargs = False  # the sum of means of different kinds ignores `num_items_in_batch`
-    _tied_weights_keys = {
-        "lm_head.decoder.weight": "unimo2.text_model.embeddings.word_embeddings.weight",
-        "masked_grounding_head.decoder.weight": "unimo2.dictionary.embeddings.weight",
-    }
+    _tied_weights_keys = {"lm_head.decoder.weight": "unimo2.text_model.embeddings.word_embeddings.weight"}
 
     def __init__(self, config: Unimo2Config):
         super().__init__(config)
         self.lm_head = Unimo2PredictionHead(config, config.text_config.vocab_size)
-        self.itm_dropout = nn.Dropout(config.grounded_config.attention_probs_dropout_prob)
-        self.itm_head = nn.Linear(config.grounded_config.hidden_size, 2)
-        if config.grounding_method != "none":
-            self.masked_grounding_head = Unimo2PredictionHead(config, config.dictionary_size)
-        if config.grounding_method == "none" or not config.tie_dictionary:
-            self._tied_weights_keys = {
-                target: source for target, source in self._tied_weights_keys.items() if "masked_grounding" not in target
-            }
-        self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head.decoder
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         self.lm_head.decoder = new_embeddings
+
+
+def _words(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor | None:
+    """Whichever of the two forms the text came in."""
+    return input_ids if input_ids is not None else inputs_embeds
+
+
+class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
+    """
+    UNIMO-2 with all pre-training objectives (section 3.3 of the paper and the first implementation's functions):
+    masked language modelling, image-text matching, image-text contrast, grounding loss, masked grounding. An objective
+    is computed where its inputs are there and its weight is not 0.
+    """
+
+    accepts_loss_kwargs = False  # the sum of means of different kinds ignores `num_items_in_batch`
+    _tied_weights_keys = {
+        **Unimo2LanguageHeadModel._tied_weights_keys,
+        "masked_grounding_head.decoder.weight": "unimo2.dictionary.embeddings.weight",
+    }
+
+    def __init__(self, config: Unimo2Config):
+        super().__init__(config)
+        self.itm_dropout = nn.Dropout(config.grounded_config.attention_probs_dropout_prob)
+        self.itm_head = nn.Linear(config.grounded_config.hidden_size, 2)
+        if config.grounding_method != "none":
+            self.masked_grounding_head = Unimo2PredictionHead(config, config.dictionary_size)
+        self.post_init()
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        # Two ties with a switch each; transformers knows `tie_word_embeddings` only.
+        if all_submodels:
+            return super().get_expanded_tied_weights_keys(all_submodels=True)
+        tie_dictionary = self.config.tie_dictionary and self.config.grounding_method != "none"
+        switches = {"lm_head": self.config.tie_word_embeddings, "masked_grounding_head": tie_dictionary}
+        return {target: source for target, source in self._tied_weights_keys.items() if switches[target.split(".")[0]]}
 
     @can_return_tuple
     def forward(
@@ -1123,24 +1166,24 @@ class Unimo2ForPreTraining(Unimo2HeadModel):
         Args:
             input_ids, attention_mask, position_ids, inputs_embeds, pixel_values, interpolate_pos_encoding: See
                 [`Unimo2Model.forward`].
-            labels (`(B, L)`, *optional*): Ids of the masked words, -100 elsewhere. Words of rows with matching label 0 do
-                not count.
-            matching_labels (`(B,)`, *optional*): 1 where image and text belong together, 0 where not, -100 where the row is
-                no pair. Without them every row counts as a pair for the contrast, and matching has no loss.
-            grounded_token_mask (`(B, G)`, bool, *optional*): Grounded tokens to hide and predict. Drawn at random in training
-                when `config.grounding_mask_ratio` is set.
+            labels (`(B, L)`, *optional*): Ids of the masked words, -100 elsewhere. Words of rows with matching label 0
+                do not count.
+            matching_labels (`(B,)`, *optional*): 1 where image and text belong together, 0 where not, -100 where the
+                row is no pair. Without them every row counts as a pair for the contrast, and matching has no loss.
+            grounded_token_mask (`(B, G)`, bool, *optional*): Grounded tokens to hide and predict. Drawn at random in
+                training when `config.grounding_mask_ratio` is set.
             return_loss (`bool`, defaults to `True`): Whether to compute losses.
         """
         model, config = self.unimo2, self.config
         image = text = None
         if pixel_values is not None:
             image = model.encode_image(pixel_values, interpolate_pos_encoding, **kwargs)
-        if _text(input_ids, inputs_embeds) is not None:
+        if _words(input_ids, inputs_embeds) is not None:
             text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         if image is None and text is None:
             raise ValueError("Unimo2ForPreTraining needs `input_ids` (or `inputs_embeds`), `pixel_values`, or both.")
-        # In training only what a loss asks for is computed: without words to predict and pairs to judge the fusion encoder
-        # rests, which is most of the cost.
+        # In training only what a loss asks for is computed: without words to predict and pairs to judge the fusion
+        # encoder rests, which is most of the cost.
         everything = not (self.training and return_loss)
         predict = everything or (labels is not None and config.mlm_weight != 0)
         judge = everything or (matching_labels is not None and config.matching_weight != 0)
@@ -1210,27 +1253,18 @@ class Unimo2ForPreTraining(Unimo2HeadModel):
             return None
         if given is not None or not (self.training and self.config.grounding_mask_ratio):
             return given
-        masks = torch.cat([part.dictionary_mask for part in (image, text) if part is not None], dim=1)
+        masks = torch.cat([part.dictionary_mask for part in (image, text) if part is not None], dim=1).bool()
         if self.config.grounding_method == "topk":
             masks = masks.new_ones(masks.shape[0], self.config.num_grounded_tokens)
         return masks & (torch.rand(masks.shape, device=masks.device) < self.config.grounding_mask_ratio)
 
 
-class Unimo2ForMaskedLM(Unimo2HeadModel):
+class Unimo2ForMaskedLM(Unimo2LanguageHeadModel):
     """UNIMO-2 with the language head on the text states; the words may lean on a picture."""
-
-    _tied_weights_keys = {"lm_head.decoder.weight": "unimo2.text_model.embeddings.word_embeddings.weight"}
 
     def __init__(self, config: Unimo2Config):
         super().__init__(config)
-        self.lm_head = Unimo2PredictionHead(config, config.text_config.vocab_size)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.lm_head.decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        self.lm_head.decoder = new_embeddings
 
     @can_return_tuple
     def forward(
@@ -1252,7 +1286,7 @@ class Unimo2ForMaskedLM(Unimo2HeadModel):
             labels (`(B, L)`, *optional*): Ids of the masked words, -100 elsewhere.
             num_items_in_batch (*optional*): Divisor of the loss, given by `Trainer` when it accumulates.
         """
-        self._needs(input_ids=_text(input_ids, inputs_embeds))
+        self._needs(input_ids=_words(input_ids, inputs_embeds))
         outputs = self.unimo2(
             input_ids,
             attention_mask,
@@ -1274,8 +1308,8 @@ class Unimo2ForMaskedLM(Unimo2HeadModel):
 
 class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
     """
-    UNIMO-2 for retrieval: contrastive scores of every image with every text, and for images and texts that come in pairs the
-    matching score of the fused pair, as the first implementation ranks them.
+    UNIMO-2 for retrieval: contrastive scores of every image with every text, and for images and texts that come in
+    pairs the matching score of the fused pair, as the first implementation ranks them.
     """
 
     accepts_loss_kwargs = False  # a batch's contrast has no count of items
@@ -1301,29 +1335,27 @@ class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
         r"""
         Args:
             input_ids, attention_mask, position_ids, inputs_embeds, pixel_values, interpolate_pos_encoding: See
-                [`Unimo2Model.forward`]; both image and text are needed. As many images as texts are pairs; other numbers
-                get contrastive scores only.
+                [`Unimo2Model.forward`]; both image and text are needed. As many images as texts are pairs; other
+                numbers get contrastive scores only.
             labels (`(B,)`, *optional*): 1 where image and text of a row belong together, 0 where not.
         """
-        self._needs(input_ids=_text(input_ids, inputs_embeds), pixel_values=pixel_values)
+        self._needs(input_ids=_words(input_ids, inputs_embeds), pixel_values=pixel_values)
         model = self.unimo2
         image = model.encode_image(pixel_values, interpolate_pos_encoding, **kwargs)
         text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         image_features, text_features = model.image_features(image), model.text_features(text)
         logits_per_image = model.contrastive.logits(image_features, text_features)
-        output = Unimo2RetrievalOutput(logits_per_image=logits_per_image, logits_per_text=logits_per_image.t())
         if len(image_features) != len(text_features):
             if labels is not None:
                 raise ValueError(
                     f"`labels` judge pairs, but there are {len(image_features)} images and {len(text_features)} texts."
                 )
-            return output
+            return Unimo2RetrievalOutput(logits_per_image=logits_per_image, logits_per_text=logits_per_image.t())
 
         outputs = model.ground(image, text, **kwargs)
-        output.itm_logits = self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
-        output.similarity = (image_features * text_features).sum(-1)
-        output.logits = output.itm_logits[:, 1] + self.config.similarity_weight * output.similarity
-        output.hidden_states, output.attentions = outputs.hidden_states, outputs.attentions
+        itm_logits = self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
+        similarity = (image_features * text_features).sum(-1)
+        loss = None
         if labels is not None:
             contrast = contrastive_loss(
                 logits_per_image,
@@ -1331,8 +1363,17 @@ class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
                 mean=self.config.contrastive_mean,
                 label_smoothing=self.config.contrastive_label_smoothing,
             )
-            output.loss = matching_loss(output.itm_logits, labels) + contrast
-        return output
+            loss = matching_loss(itm_logits, labels) + contrast
+        return Unimo2RetrievalOutput(
+            loss=loss,
+            logits=itm_logits[:, 1] + self.config.similarity_weight * similarity,
+            itm_logits=itm_logits,
+            similarity=similarity,
+            logits_per_image=logits_per_image,
+            logits_per_text=logits_per_image.t(),
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
 
 class Unimo2ClassifierModel(Unimo2HeadModel):
@@ -1346,7 +1387,12 @@ class Unimo2ClassifierModel(Unimo2HeadModel):
         self.post_init()
 
     def _classify(
-        self, output_class: type, outputs: Unimo2ModelOutput, pooled: torch.Tensor, labels: torch.Tensor | None, **kwargs
+        self,
+        output_class: type,
+        outputs: Unimo2ModelOutput,
+        pooled: torch.Tensor,
+        labels: torch.Tensor | None,
+        **kwargs,
     ):
         logits = self.classifier(self.dropout(pooled))
         loss = None
@@ -1401,10 +1447,8 @@ class Unimo2ForSequenceClassification(Unimo2ClassifierModel):
             input_ids, attention_mask, position_ids, inputs_embeds: See [`Unimo2Model.forward`].
             labels (`(B,)` or `(B, num_labels)`, *optional*): Classes, values or class indicators; see `problem_type`.
         """
-        self._needs(input_ids=_text(input_ids, inputs_embeds))
-        outputs = self.unimo2(
-            input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs
-        )
+        self._needs(input_ids=_words(input_ids, inputs_embeds))
+        outputs = self.unimo2(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
         return self._classify(SequenceClassifierOutput, outputs, outputs.text_pooler_output, labels, **kwargs)
 
 
@@ -1429,7 +1473,7 @@ class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
                 [`Unimo2Model.forward`]; both image and text are needed.
             labels (`(B,)` or `(B, num_labels)`, *optional*): Classes, values or class indicators; see `problem_type`.
         """
-        self._needs(input_ids=_text(input_ids, inputs_embeds), pixel_values=pixel_values)
+        self._needs(input_ids=_words(input_ids, inputs_embeds), pixel_values=pixel_values)
         outputs = self.unimo2(
             input_ids,
             attention_mask,
@@ -1445,45 +1489,43 @@ class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
 
 class Unimo2ForVisualQuestionAnswering(Unimo2ForImageTextClassification):
     """
-    UNIMO-2 with a classifier over an answer vocabulary. Labels are soft scores (Goyal et al., 2017): the share of people who
-    gave an answer. The loss is binary cross-entropy summed over the answers, mean over the rows.
+    UNIMO-2 with a classifier over an answer vocabulary. Labels are soft scores (Goyal et al., 2017): the share of
+    people who gave an answer. The loss is binary cross-entropy summed over the answers, mean over the rows.
     """
 
     def _classify(
-        self, output_class: type, outputs: Unimo2ModelOutput, pooled: torch.Tensor, labels: torch.Tensor | None, **kwargs
+        self,
+        output_class: type,
+        outputs: Unimo2ModelOutput,
+        pooled: torch.Tensor,
+        labels: torch.Tensor | None,
+        **kwargs,
     ):
         output = super()._classify(output_class, outputs, pooled, None)
         if labels is not None:
             if labels.shape != output.logits.shape:
                 raise ValueError(
-                    f"`labels` must be scores of shape {tuple(output.logits.shape)}, but have shape {tuple(labels.shape)}."
+                    f"`labels` must be scores of shape {tuple(output.logits.shape)}, but have "
+                    f"shape {tuple(labels.shape)}."
                 )
             loss = F.binary_cross_entropy_with_logits(output.logits.float(), labels.float())
             output.loss = loss * self.config.num_labels
         return output
 
 
-class Unimo2ForConditionalGeneration(Unimo2HeadModel, GenerationMixin):
+class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
     """
-    UNIMO-2 for captioning (section 4.1; first implementation): text sees the image, the grounded tokens and the words before
-    it; the dictionary and the image see no text. Object tags may stand before the caption; they see each other both ways.
+    UNIMO-2 for captioning (section 4.1; first implementation): text sees the image, the grounded tokens and the words
+    before it; the dictionary and the image see no text. Object tags may stand before the caption; they see each other
+    both ways.
 
-    The cache of `generate` holds the keys of the text encoder's layers, then those of the fusion encoder's, whose prefix of
-    image and grounded tokens is filled once. Its length grows, so only a `DynamicCache` serves.
+    The cache of `generate` holds the keys of the text encoder's layers, then those of the fusion encoder's, whose
+    prefix of image and grounded tokens is filled once. Its length grows, so only a `DynamicCache` serves.
     """
-
-    _tied_weights_keys = {"lm_head.decoder.weight": "unimo2.text_model.embeddings.word_embeddings.weight"}
 
     def __init__(self, config: Unimo2Config):
         super().__init__(config)
-        self.lm_head = Unimo2PredictionHead(config, config.text_config.vocab_size)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.lm_head.decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        self.lm_head.decoder = new_embeddings
 
     @merge_with_config_defaults
     @can_return_tuple
@@ -1501,6 +1543,7 @@ class Unimo2ForConditionalGeneration(Unimo2HeadModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         num_items_in_batch: torch.Tensor | int | None = None,
+        shift_labels: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> CausalLMOutputWithPast:
         r"""
@@ -1509,14 +1552,18 @@ class Unimo2ForConditionalGeneration(Unimo2HeadModel, GenerationMixin):
             attention_mask (`(B, past + L)`, *optional*): 1 for words, 0 for padding on either side.
             position_ids (`(B, L)`, *optional*): Rows of the position table. By default tags and caption count up from
                 `config.text_config.position_offset` each.
-            pixel_values (`(B, 3, height, width)`), interpolate_pos_encoding: Images; needed unless `past_key_values` has them.
+            pixel_values (`(B, 3, height, width)`), interpolate_pos_encoding: Images; needed unless `past_key_values`
+                has them.
             token_type_ids (`(B, L)`, *optional*): 0 for object tags, 1 for the caption; all caption by default.
-            labels (`(B, L)`, *optional*): The input ids where a word is a target (the shift happens here), -100 elsewhere.
-            past_key_values (`DynamicCache`, *optional*), use_cache (`bool`, *optional*), logits_to_keep (`int`): As usual
-                in generation.
+            labels (`(B, L)`, *optional*): The input ids where a word is a target (the shift happens here), -100
+                elsewhere.
+            past_key_values (`DynamicCache`, *optional*), use_cache (`bool`, *optional*), logits_to_keep (`int`): As
+                usual in generation.
             num_items_in_batch (*optional*): Divisor of the loss, given by `Trainer` when it accumulates.
+            shift_labels (`(B, L)`, *optional*): Targets that are shifted already, instead of `labels`; given by
+                `Trainer` when it splits sequences over devices.
         """
-        words = _text(input_ids, inputs_embeds)
+        words = _words(input_ids, inputs_embeds)
         self._needs(input_ids=words)
         if past_key_values is not None and not isinstance(past_key_values, DynamicCache):
             raise ValueError(_CACHE_REFUSED.format(type(past_key_values).__name__))
@@ -1559,10 +1606,11 @@ class Unimo2ForConditionalGeneration(Unimo2HeadModel, GenerationMixin):
         hidden_states = outputs.last_hidden_state[:, -words.shape[1] :]
         logits = self.lm_head(slice_logits_to_keep(hidden_states, logits_to_keep))
         loss = None
-        if labels is not None:
+        if labels is not None or shift_labels is not None:
             loss = captioning_loss(
                 logits,
                 labels,
+                shift_labels=shift_labels,
                 label_smoothing=self.config.caption_label_smoothing,
                 num_items_in_batch=num_items_in_batch,
             )

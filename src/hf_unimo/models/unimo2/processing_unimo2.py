@@ -9,8 +9,8 @@ class Unimo2Processor(ProcessorMixin):
     Joins a [`Unimo2ImageProcessor`] and a [`Unimo2Tokenizer`]. Either input may be missing.
 
     `processor(images=..., text=...)` gives `pixel_values` and `input_ids`, `attention_mask`; keyword arguments of both
-    parts are accepted, and pairs of texts are passed as `text=..., text_pair=...`. Texts are padded to the longest of the
-    batch, unless `padding` says otherwise; they are not truncated unless `truncation` asks for it.
+    parts are accepted, and pairs of texts are passed as `text=..., text_pair=...`. Texts are padded to the longest of
+    the batch, unless `padding` says otherwise; they are not truncated unless `truncation` asks for it.
 
     Args:
         image_processor ([`Unimo2ImageProcessor`] or [`Unimo2ImageProcessorPil`]): Makes `pixel_values`.

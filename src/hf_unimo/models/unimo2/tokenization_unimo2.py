@@ -19,14 +19,15 @@ class Unimo2Tokenizer(TokenizersBackend):
     single text. No blank is added before a text, so `"Hello"` and `" Hello"` differ; words passed with
     `is_split_into_words=True` bring their own blanks.
 
-    `truncation=True` (`"longest_first"`) drops the last token of the longer text of a pair until the pair fits, and the
-    second text's when both are equally long. `"only_first"` and `"only_second"` are those of `tokenizers`.
+    `truncation=True` (`"longest_first"`) drops the last token of the longer text of a pair until the pair fits, and
+    that of the second text when both are equally long. `"only_first"` and `"only_second"` are those of `tokenizers`.
+    Offsets count the blank before a word as part of its token.
 
     Args:
-        vocab (`dict[str, int]` or `str`, *optional*): Token -> id, or the path of a JSON file that holds it. Without it
-            the special tokens are the vocabulary.
-        merges (`list[tuple[str, str]]`, `list[str]` or `str`, *optional*): BPE merges, best first, or the path of a file
-            with one merge a line.
+        vocab (`dict[str, int]` or `str`, *optional*): Token -> id, or the path of a JSON file that holds it. Without
+            it the special tokens are the vocabulary.
+        merges (`list[tuple[str, str]]`, `list[str]` or `str`, *optional*): BPE merges, best first, or the path of a
+            file with one merge a line.
         bos_token, eos_token, cls_token, sep_token, pad_token, unk_token, mask_token (`str`, default to `"<s>"`,
             `"</s>"`, `"<s>"`, `"</s>"`, `"<pad>"`, `"<unk>"`, `"<mask>"`): Special tokens. Their ids are those that
             `vocab` gives them; tokens that it lacks are added behind it.
@@ -34,8 +35,8 @@ class Unimo2Tokenizer(TokenizersBackend):
             RoBERTa.
         split_special_tokens (`bool`, defaults to `True`): Whether a special token spelled out in a text is split like
             any other text, as in the first implementation, instead of becoming the special token.
-        kwargs: Those of `TokenizersBackend`, e.g. `model_max_length`, or `tokenizer_object` / `tokenizer_file` in place
-            of `vocab` and `merges`.
+        kwargs: Those of `TokenizersBackend`, e.g. `model_max_length`, or `tokenizer_object` / `tokenizer_file` in
+            place of `vocab` and `merges`.
     """
 
     model_input_names = ["input_ids", "attention_mask"]
@@ -44,7 +45,7 @@ class Unimo2Tokenizer(TokenizersBackend):
         "merges_file": "merges.txt",
         "tokenizer_file": "tokenizer.json",
     }
-    model = BPE
+    model = BPE  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Unimo2Tokenizer(TokenizersBackend):
             raise ValueError(f"`pair_separators` must be 1 (UNIMO-2) or 2 (RoBERTa), but is {pair_separators!r}.")
         self.pair_separators = pair_separators
         if kwargs.get("tokenizer_object") is None and kwargs.get("tokenizer_file") is None:
-            self._tokenizer = _byte_level_bpe(vocab, merges, unk_token=str(unk_token))
+            self._tokenizer = _byte_level_bpe(vocab, merges, str(unk_token))  # type: ignore[assignment]
         super().__init__(
             bos_token=bos_token,
             eos_token=eos_token,
@@ -92,8 +93,8 @@ class Unimo2Tokenizer(TokenizersBackend):
         )
 
     def _encode_plus(self, *args, **kwargs):
-        # The base class hands texts and pairs of all shapes to `self._tokenizer.encode_batch` and makes a `BatchEncoding`
-        # of what returns. A shallow copy gets a different `encode_batch`, because other threads may be using `self`.
+        # The base class hands texts and pairs of all shapes to `self._tokenizer.encode_batch` and makes a
+        # `BatchEncoding` of what returns. A copy gets another `encode_batch`, as other threads may be using `self`.
         caller = copy.copy(self)
         caller._tokenizer = _PairEncoder(self._tokenizer)
         return super(Unimo2Tokenizer, caller)._encode_plus(*args, **kwargs)
@@ -122,8 +123,8 @@ class _PairEncoder:
         num_special = self.backend.num_special_tokens_to_add(bool(pairs)) if add_special_tokens else 0
         if truncation is not None and truncation["max_length"] < num_special:
             raise ValueError(
-                f"`max_length` is {truncation['max_length']}, but the special tokens alone take {num_special}; pass at "
-                "least that or `add_special_tokens=False`."
+                f"`max_length` is {truncation['max_length']}, but the special tokens alone take {num_special}; pass "
+                "at least that or `add_special_tokens=False`."
             )
         encodings = self.backend.encode_batch(
             batch, add_special_tokens=add_special_tokens, is_pretokenized=is_pretokenized
@@ -134,11 +135,13 @@ class _PairEncoder:
                 # The library rounds in favour of the second text, unless the first was longer.
                 sides = encodings[row].sequence_ids
                 if sides.count(0) == half and sides.count(1) == half + 1:
-                    encodings[row] = self._favour_first(pair, half, encodings[row], add_special_tokens, is_pretokenized)
+                    encodings[row] = self._favour_first(
+                        pair, half, encodings[row], add_special_tokens, is_pretokenized
+                    )
         return encodings
 
     def _favour_first(self, pair, half, encoding, add_special_tokens, is_pretokenized) -> Encoding:
-        """`encoding` of `pair` with `half + 1` tokens of the first text and `half` of the second, if the first has them."""
+        """`encoding` of `pair`, but `half + 1` tokens of the first text, if it has them, and `half` of the second."""
         first, second = self._plain_backend().encode_batch(
             list(pair), add_special_tokens=False, is_pretokenized=is_pretokenized
         )
@@ -172,7 +175,7 @@ def _byte_level_bpe(vocab, merges, unk_token: str) -> Tokenizer:
         vocab = json.loads(Path(vocab).read_text(encoding="utf-8"))
     if isinstance(merges, (str, Path)):
         lines = Path(merges).read_text(encoding="utf-8").split("\n")
-        merges = [line for line in lines if line.strip() and not line.startswith("#version")]
+        merges = [line for line in lines[lines[0].startswith("#version") :] if line.strip()]
     vocab = vocab or {}
     merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges or []]
     # Bytes that a small vocabulary lacks become the unknown token instead of vanishing.

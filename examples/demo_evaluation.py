@@ -1,0 +1,119 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""What `demo.py` measures: retrieval in both directions, zero-shot classification, use of the dictionary."""
+
+import torch
+from torch.nn import functional as F
+
+
+GALLERIES = {  # title -> split, style
+    "unseen concepts, twemoji": ("test", "twemoji"),
+    "unseen concepts, fluent": ("test", "fluent"),
+    "unseen concepts, unseen style noto": ("test_unseen_style", "noto"),
+    "seen concepts, unseen style noto": ("unseen_style", "noto"),
+}
+CHECKED = ("unseen concepts, twemoji", "unseen concepts, fluent")
+DIRECTIONS = ("image to text", "text to image")
+NEIGHBOURS = (1, 5, 10)
+TEST_TAGS = 8
+
+
+def full_caption(row):
+    """The label and the first eight tags."""
+    return ", ".join([row["label"], *row["tags"][:TEST_TAGS]])
+
+
+def retrieval_ranks(similarities):
+    """
+    Ranks (queries,), 0 is best, of the right answers: those on the diagonal of `similarities` (queries, candidates).
+    Every other candidate that is not strictly below counts as better: ties and NaN count against the model.
+    """
+    right = similarities.diagonal()[:, None]
+    return similarities.shape[1] - 1 - (similarities < right).sum(1)
+
+
+def recalls(ranks):
+    """`{"R@1": ..., ...}`: share of the ranks below 1, 5, 10."""
+    return {f"R@{k}": (ranks < k).double().mean().item() for k in NEIGHBOURS}
+
+
+def chance_recalls(candidates):
+    """What blind guessing gets of [`recalls`]."""
+    return {f"R@{k}": min(1.0, k / candidates) for k in NEIGHBOURS}
+
+
+def classify(image_features, class_features):
+    """Number (images,) of the class whose features are the most similar."""
+    return (image_features @ class_features.t()).argmax(1)
+
+
+def mean_overlap(chosen):
+    """Mean Jaccard overlap of all pairs of rows of `chosen` (rows, K), ids that differ within a row."""
+    members = torch.zeros(len(chosen), int(chosen.max()) + 1).scatter_(1, chosen, 1.0)
+    common = members @ members.t()
+    overlap = common / (2 * chosen.shape[1] - common)
+    rows = len(chosen)
+    return ((overlap.sum() - rows) / (rows * (rows - 1))).item()
+
+
+class Encoder:
+    """Model and processor as one: rows -> image features, texts -> text features, both of unit length."""
+
+    def __init__(self, model, processor):
+        self.model, self.processor = model.eval(), processor
+
+    @torch.inference_mode()
+    def images(self, rows):
+        inputs = self.processor(images=[row["pixels"] for row in rows], return_tensors="pt")
+        return torch.cat(
+            [self.model.get_image_features(part).pooler_output for part in inputs.pixel_values.split(256)]
+        )
+
+    @torch.inference_mode()
+    def texts(self, texts):
+        inputs = self.processor(text=texts, truncation=True, return_tensors="pt")
+        return self.model.get_text_features(**inputs).pooler_output
+
+    @torch.inference_mode()
+    def groups(self, rows):
+        """`{group: features}`; a group is the mean of its subgroups' names, read as captions ("animal, bird")."""
+        names = sorted({(row["group"], row["subgroup"]) for row in rows})
+        prompts = [", ".join(subgroup.split("-")) for _, subgroup in names]
+        features = self.texts(prompts)
+        groups = {}
+        for (group, _), feature in zip(names, features):
+            groups.setdefault(group, []).append(feature)
+        return {group: F.normalize(torch.stack(parts).mean(0), dim=0) for group, parts in groups.items()}
+
+    @torch.inference_mode()
+    def entries(self, rows):
+        """Dictionary entries (rows, K) that each picture alone chooses."""
+        inputs = self.processor(images=[row["pixels"] for row in rows], return_tensors="pt")
+        return self.model.dictionary.choose(self.model.encode_image(inputs.pixel_values).dictionary_scores)
+
+
+def evaluate(encoder, rows, groups):
+    """Retrieval, zero-shot classification and use of the dictionary on one gallery."""
+    images, texts = encoder.images(rows), encoder.texts([full_caption(row) for row in rows])
+    similarities = images @ texts.t()
+    present = sorted({row["group"] for row in rows})
+    truth = torch.tensor([present.index(row["group"]) for row in rows])
+    predicted = classify(images, torch.stack([groups[group] for group in present]))
+    chosen = encoder.entries(rows)
+    return {
+        "pictures": len(rows),
+        DIRECTIONS[0]: recalls(retrieval_ranks(similarities)),
+        DIRECTIONS[1]: recalls(retrieval_ranks(similarities.t())),
+        "chance": chance_recalls(len(rows)),
+        "groups": {
+            "accuracy": (predicted == truth).double().mean().item(),
+            "number": len(present),
+            "largest": truth.bincount().max().item() / len(rows),
+        },
+        "dictionary": {"used": chosen.unique().numel(), "overlap": mean_overlap(chosen)},
+    }
+
+
+def times_chance(results, galleries=CHECKED):
+    """Recall at 10, mean of the galleries and of both directions, over its chance."""
+    found = sum(results[name][direction]["R@10"] for name in galleries for direction in DIRECTIONS) / len(DIRECTIONS)
+    return found / sum(results[name]["chance"]["R@10"] for name in galleries)
