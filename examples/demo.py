@@ -36,7 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import transformers
-from demo_evaluation import CHECKED, GALLERIES, Encoder, evaluate, full_caption, times_chance
+from demo_evaluation import CHECKED, GALLERIES, Encoder, caption, evaluate, full_caption, times_chance
 from PIL import Image
 from torch.nn import functional as F
 from transformers import AutoModel, AutoProcessor, Trainer, TrainingArguments, set_seed
@@ -48,7 +48,8 @@ from hf_unimo.errors import BadInputError, CheckFailedError
 STEPS, BATCH_SIZE = 1200, 128
 LEAST_TIMES_CHANCE = 5  # recall at 10 on unseen concepts, after STEPS * BATCH_SIZE pairs
 PAIRS, TOKENIZER = "emoji.parquet", "tokenizer/tokenizer.json"  # below --data
-TRAIN_TAGS = 4
+TRAIN_PARTS = (3, 6)  # label and tags count as one each
+SIDES = {"left", "right", "clockwise", "counterclockwise", "anticlockwise"}  # words that forbid mirroring
 SCALES, GAINS = (0.8, 1.15), (0.85, 1.15)
 MOST_DEGREES, MOST_SHIFT = 8, 0.075
 
@@ -103,8 +104,8 @@ class Concepts(torch.utils.data.Dataset):
     """
     One item per concept, so a batch never holds two pictures of one concept, which would be each other's negatives.
 
-    Each visit draws one of the concept's drawings, a caption (the label and up to four tags in any order) and how the
-    picture is distorted; the draw depends on seed, epoch and index alone.
+    Each visit draws one of the drawings of the concept, a caption (some of label and tags, in any order) and how the
+    picture is distorted. The draw depends on seed, epoch and index alone.
     """
 
     def __init__(self, rows, seed):
@@ -124,10 +125,12 @@ class Concepts(torch.utils.data.Dataset):
     def __getitem__(self, index):
         rng = random.Random(f"{self.seed} {self.epoch} {index}")
         row = rng.choice(self.rows_of[self.concepts[index]])
-        tags = rng.sample(row["tags"], min(TRAIN_TAGS, len(row["tags"])))
+        parts = [row["label"], *row["tags"]]
+        words = set(" ".join(parts).lower().replace("-", " ").split())
         return {
             "pixels": row["pixels"],
-            "caption": ", ".join([row["label"], *tags]),
+            "caption": caption(rng.sample(parts, min(rng.randint(*TRAIN_PARTS), len(parts)))),
+            "mirror": -1.0 if rng.random() < 0.5 and not words & SIDES else 1.0,
             "scale": rng.uniform(*SCALES),
             "angle": math.radians(rng.uniform(-MOST_DEGREES, MOST_DEGREES)),
             "shift": [rng.uniform(-MOST_SHIFT, MOST_SHIFT) for _ in range(2)],
@@ -135,15 +138,15 @@ class Concepts(torch.utils.data.Dataset):
         }
 
 
-def distort(pixels, scale, angle, shift, gain):
+def distort(pixels, mirror, scale, angle, shift, gain):
     """
-    Scales, turns and shifts pictures on their white ground and changes their colours a little.
+    Mirrors, scales, turns and shifts pictures on their white ground and changes their colours.
 
-    Mild on purpose: mirrored or recoloured, a picture would contradict "left arrow" or "red heart".
+    All of it is mild, or it would contradict the words: "red heart", "north-east arrow".
 
     Args:
         pixels (`(batch, height, width, 3)`, uint8): Pictures.
-        scale, angle (`(batch,)`): Size relative to before; radians.
+        mirror, scale, angle (`(batch,)`): -1 for mirrored, else 1; size relative to before; radians.
         shift (`(batch, 2)`), gain (`(batch, 3)`): Shares of the side; factors of each colour's ink.
 
     Returns:
@@ -152,6 +155,7 @@ def distort(pixels, scale, angle, shift, gain):
     ink = 1 - pixels.permute(0, 3, 1, 2).float() / 255  # 0 is white, which is what the sampler fills up with
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
     rotation = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], 1)
+    rotation = rotation * torch.stack([mirror, torch.ones_like(mirror)], -1)[:, None]
     theta = torch.cat([rotation, 2 * shift[..., None]], -1)  # the grid runs from -1 to 1
     grid = F.affine_grid(theta, list(ink.shape), align_corners=False)
     ink = F.grid_sample(ink, grid, align_corners=False) * gain[..., None, None]
@@ -163,7 +167,10 @@ def make_collator(tokenizer):
 
     def collate(items):
         pixels = torch.from_numpy(np.stack([item["pixels"] for item in items]))
-        change = {name: torch.tensor([item[name] for item in items]) for name in ("scale", "angle", "shift", "gain")}
+        change = {
+            name: torch.tensor([item[name] for item in items])
+            for name in ("mirror", "scale", "angle", "shift", "gain")
+        }
         words = tokenizer([item["caption"] for item in items], padding=True, truncation=True, return_tensors="pt")
         return {"pixel_values": distort(pixels, **change), **words}
 
@@ -308,10 +315,10 @@ def protocol(options, training, model):
     return [
         f"Data: `{PAIRS}`, SHA-256 {sums[0]}; `{TOKENIZER}`, SHA-256 {sums[1]}.",
         f"Trained on {len(training):,} pictures (split `train`) of {count_concepts(training):,} concepts; a batch has "
-        f"one picture of a concept. Caption: the label and up to {TRAIN_TAGS} tags in random order.",
+        f"one picture of a concept. Caption: {TRAIN_PARTS[0]} to {TRAIN_PARTS[1]} of label and tags, in random order.",
         f"Pictures are scaled by {SCALES[0]} to {SCALES[1]}, turned by up to {MOST_DEGREES} degrees, shifted by up to "
-        f"{100 * MOST_SHIFT:g} % of their side, each colour's ink times {GAINS[0]} to {GAINS[1]}; not mirrored, which "
-        'would contradict "left".',
+        f"{100 * MOST_SHIFT:g} % of their side, each colour's ink times {GAINS[0]} to {GAINS[1]}; half are mirrored, "
+        "unless their words name a side.",
         f"{options.steps:,} steps of {options.batch_size} pairs, {options.steps * options.batch_size:,} pairs in all, "
         f"seed {options.seed}; contrastive and grounding loss. Of {model.num_parameters():,} parameters the {idle:,} "
         "of the fusion encoder are as initialised: neither loss reaches them.",

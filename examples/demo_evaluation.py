@@ -17,9 +17,14 @@ NEIGHBOURS = (1, 5, 10)
 TEST_TAGS = 8
 
 
+def caption(parts):
+    """Words as the model reads them. The blank in front makes the first word the token that it is further on."""
+    return " " + ", ".join(parts)
+
+
 def full_caption(row):
     """The label and the first eight tags."""
-    return ", ".join([row["label"], *row["tags"][:TEST_TAGS]])
+    return caption([row["label"], *row["tags"][:TEST_TAGS]])
 
 
 def retrieval_ranks(similarities):
@@ -77,7 +82,7 @@ class Encoder:
     def groups(self, rows):
         """`{group: features}`; a group is the mean of its subgroups' names, read as captions ("animal, bird")."""
         names = sorted({(row["group"], row["subgroup"]) for row in rows})
-        prompts = [", ".join(subgroup.split("-")) for _, subgroup in names]
+        prompts = [caption(subgroup.split("-")) for _, subgroup in names]
         features = self.texts(prompts)
         groups = {}
         for (group, _), feature in zip(names, features):

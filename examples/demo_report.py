@@ -88,11 +88,14 @@ def draw_retrieval(path, encoder, rows, number=8, top=5):
     for axis in axes.flat:
         axis.set_axis_off()
     axes[0, 0].set_title("Words ...", loc="left", fontsize=11)
-    axes[0, 1].set_title("... and the pictures found, best first", loc="left", fontsize=11).set_in_layout(False)
+    title = axes[0, 1].text(
+        0, 1.06, "... and the pictures found, best first", fontsize=11, transform=axes[0, 1].transAxes
+    )
+    title.set_in_layout(False)  # or the first column would get its width
     axes[0, -2].set_title("A picture ...", fontsize=11)
     axes[0, -1].set_title("... and the words found", loc="left", fontsize=11)
     for line, query in zip(axes, queries):
-        words = textwrap.wrap(full_caption(rows[query]), 36, max_lines=4, placeholder=" ...")
+        words = textwrap.wrap(full_caption(rows[query]).strip(), 36, max_lines=4, placeholder=" ...")
         line[0].text(0, 0.5, "\n".join(words), va="center", fontsize=9)
         for axis, found in zip(line[1:], similarities[:, query].topk(min(top, len(rows))).indices.tolist()):
             axis.imshow(rows[found]["pixels"])

@@ -117,15 +117,32 @@ def test_an_item_is_a_concept_and_depends_on_seed_and_epoch_alone(rows):
     assert data[7]["scale"] != other[7]["scale"]
     again.set_epoch(1)
     assert data[7]["scale"] != again[7]["scale"]
-    drawings = set()
+    drawings, mirrored = set(), set()
     for epoch in range(20):
         data.set_epoch(epoch)
         item = data[0]
-        words = item["caption"].split(", ")
+        parts = item["caption"].removeprefix(" ").split(", ")
         row = data.rows_of[data.concepts[0]][0]
-        assert words[0] == row["label"] and set(words[1:]) <= set(row["tags"]) and len(words) <= 1 + demo.TRAIN_TAGS
+        assert set(parts) <= {row["label"], *row["tags"]} and 3 <= len(parts) == len(set(parts)) <= 6
         drawings.add(item["pixels"].tobytes())
+        mirrored.add(item["mirror"])
     assert len(drawings) == len(data.rows_of[data.concepts[0]]) == 2
+    assert mirrored == {-1.0, 1.0}
+
+
+def test_what_names_a_side_is_not_mirrored(rows):
+    data = demo.Concepts(
+        [row for row in rows if row["label"] in ("left arrow", "backhand index pointing right")], seed=0
+    )
+    assert len(data) == 2
+    for epoch in range(20):
+        data.set_epoch(epoch)
+        assert data[0]["mirror"] == data[1]["mirror"] == 1.0
+
+
+def test_a_word_is_the_same_token_wherever_it_stands(processor):
+    first, second = processor.tokenizer([demo.caption(["cat", "dog"]), demo.caption(["dog", "cat"])])["input_ids"]
+    assert sorted(first) == sorted(second)
 
 
 def test_trainer_tells_the_data_the_epoch(rows, tmp_path):
@@ -140,7 +157,7 @@ def test_undistorted_pictures_are_those_of_the_processor(rows, processor):
     batch = rows[:4]
     pixels = torch.from_numpy(np.stack([row["pixels"] for row in batch]))
     ones = torch.ones(4)
-    ours = demo.distort(pixels, ones, 0 * ones, torch.zeros(4, 2), torch.ones(4, 3))
+    ours = demo.distort(pixels, ones, ones, 0 * ones, torch.zeros(4, 2), torch.ones(4, 3))
     theirs = processor(images=[Image.fromarray(row["pixels"]) for row in batch], return_tensors="pt")["pixel_values"]
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
@@ -149,11 +166,15 @@ def test_distortions_go_the_way_they_say():
     pixels = torch.full((1, 64, 64, 3), 255, dtype=torch.uint8)
     pixels[0, 24:40, 24:40] = torch.tensor([255, 0, 0], dtype=torch.uint8)  # a red square
 
-    def ink(scale=1.0, angle=0.0, shift=(0.0, 0.0), gain=(1.0, 1.0, 1.0)):
-        values = demo.distort(pixels, *(torch.tensor([value]) for value in (scale, angle, shift, gain)))
+    def ink(mirror=1.0, scale=1.0, angle=0.0, shift=(0.0, 0.0), gain=(1.0, 1.0, 1.0)):
+        values = demo.distort(pixels, *(torch.tensor([value]) for value in (mirror, scale, angle, shift, gain)))
         assert values.shape == (1, 3, 64, 64) and values.min() >= -1 and values.max() <= 1
         return (1 - values[0]) / 2
 
+    pixels[0, 24:40, 40:48] = torch.tensor([255, 255, 0], dtype=torch.uint8)  # and a yellow bar to its right
+    assert ink()[2].sum(0).nonzero().flatten().tolist() == list(range(24, 48))
+    torch.testing.assert_close(ink(mirror=-1.0), ink().flip(-1))
+    pixels[0, 24:40, 40:48] = 255
     assert ink(scale=0.5)[1].sum() == pytest.approx(64, rel=0.05)
     assert ink(angle=0.1)[1].sum() == pytest.approx(256, rel=0.02)
     assert ink(gain=(1.0, 0.5, 1.0)).sum((1, 2)).tolist() == pytest.approx([0, 128, 256])

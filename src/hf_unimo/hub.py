@@ -88,7 +88,8 @@ def export_repository(
     card. A `README.md` in `source` is kept as it is, in place of the card, and `license` then changes nothing. Other
     files (optimizer, scheduler, random state, training arguments, code of an earlier export) are left out.
 
-    In a process that imported `hf_unimo` the installed classes win over the exported code.
+    In a process that imported `hf_unimo` the installed classes win over the exported code, except that
+    `AutoTokenizer` of transformers 5.23 takes the exported tokenizer when it is given `trust_remote_code=True`.
 
     Args:
         source: A saved model: `config.json` and `model.safetensors` (or shards and their index), perhaps with the
@@ -128,7 +129,7 @@ def export_repository(
         for name, values in settings.items():
             (folder / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         if not (folder / CARD_NAME).exists():
-            card = _card(saved, settings, destination.name, license)
+            card = _card(saved, settings, Path(os.path.abspath(destination)).name, license)
             (folder / CARD_NAME).write_text(card, encoding="utf-8")
     return destination
 
@@ -194,8 +195,8 @@ def read_saved_model(folder: str | os.PathLike) -> SavedModel:
         lacking = saved.lacking(saved.head)
     if lacking:
         raise BadInputError(
-            f"{folder} lacks {len(lacking)} weights of {saved.head.__name__}, or has them in another shape, e.g. "
-            f"{lacking[0]}."
+            f"{folder} lacks {len(lacking)} of the weights of {saved.head.__name__}, or has them in another shape, "
+            f"e.g. {lacking[0]}."
         )
     return saved
 
@@ -228,15 +229,13 @@ def _read_weights(folder: Path) -> tuple[list[Path], dict[str, tuple[int, ...]]]
         shards, others = [single], []
     elif index.is_file():
         weight_map = _read_json(index).get("weight_map")
-        names = set(weight_map.values()) if isinstance(weight_map, dict) else set()
-        if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise BadInputError(f"{index} does not map weights to files beside it.")
-        shards, others = [folder / name for name in sorted(names)], [index]
+        names = [str(name) for name in weight_map.values()] if isinstance(weight_map, dict) else []
+        if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+            raise BadInputError(f"{index} does not map weights to safetensors files beside it.")
+        shards, others = [folder / name for name in sorted(set(names))], [index]
     else:
         pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
-        advice = (
-            f"; {pickles[0]} may be a pickle, which can run code: save the model as safetensors" if pickles else ""
-        )
+        advice = f" (and {pickles[0]} may be a pickle, which can run code: save as safetensors)" if pickles else ""
         raise BadInputError(f"{folder} has neither {SAFE_WEIGHTS_NAME} nor {SAFE_WEIGHTS_INDEX_NAME}{advice}.")
     shapes: dict[str, tuple[int, ...]] = {}
     for path in shards:
@@ -539,7 +538,8 @@ def _first_paragraph(documented: object) -> str:
 def _head_rows(saved: SavedModel) -> list[str]:
     """Table rows: every model of the family, how it is loaded, and what is missing for it."""
     loaded_by = {model: f"`{auto_class}`" for auto_class, model in saved.family.auto_models.items()}
-    parts = saved.family.sub_models.values()  # every head has them
+    # Every head has the parts. One that takes another part's states is of no use by itself.
+    parts = [part for part in saved.family.sub_models.values() if part.main_input_name != "inputs_embeds"]  # type: ignore[attr-defined]
     rows = []
     for model in [*_heads(saved.family), *parts]:
         lacking = [] if model in parts else saved.lacking(model)
@@ -558,7 +558,8 @@ def _config_summary(saved: SavedModel) -> dict[str, object]:
         summary[name] = ", ".join(f"{size} {getattr(part, size)}" for size in sizes if hasattr(part, size))
     defaults = saved.family.config().to_dict()
     for key, value in saved.config.to_dict().items():
-        if key in defaults and value != defaults[key] and isinstance(value, (bool, int, float, str)):
+        ours = key in defaults and not key.startswith("_")  # `_name_or_path` is a path on the machine that exports
+        if ours and value != defaults[key] and isinstance(value, (bool, int, float, str)):
             summary[key] = value
     return summary
 

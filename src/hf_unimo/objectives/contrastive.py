@@ -36,4 +36,4 @@ def contrastive_loss(
     if pair_mask is None:
         return losses.mean()
     total = torch.where(pair_mask, losses, torch.zeros_like(losses)).sum()
-    return total / (pair_mask.sum().clamp(min=1) if mean == "pairs" else len(losses))
+    return total / (pair_mask.sum().clamp(min=1) if mean == "pairs" else losses.shape[0])

@@ -554,12 +554,13 @@ def text_position_ids(padding_mask: torch.Tensor, offset: int) -> torch.Tensor:
     return padding_mask.cumsum(1) * padding_mask + offset - 1
 
 
-class Unimo2GroundedModel(Unimo2PreTrainedModel):
+class Unimo2GroundedModel(Unimo2SubModel):
     """The fusion encoder: a post-norm transformer over image, grounded and text tokens, with the mask it is given."""
 
     config: Unimo2GroundedConfig
     base_model_prefix = "grounded_model"
     main_input_name = "inputs_embeds"
+    _keys_to_ignore_on_load_unexpected = [r"^(?!grounded_model\.)\w+\."]
 
     def __init__(self, config: Unimo2GroundedConfig, first_layer_idx: int = 0):
         super().__init__(config)
@@ -835,11 +836,10 @@ class Unimo2Model(Unimo2PreTrainedModel):
         parts = [part for part in (image, text) if part is not None]
         if not parts:
             raise ValueError("`ground` needs an encoded image, an encoded text or both.")
-        rows = [len(part.last_hidden_state) for part in parts]
-        if len(set(rows)) > 1:
-            raise ValueError(
-                f"`ground` pairs images and texts row by row, but found {rows[0]} images and {rows[1]} texts."
-            )
+        # `.shape[0]`, not `len`: the latter would fix the batch size of an exported graph.
+        rows = [part.last_hidden_state.shape[0] for part in parts]
+        if rows[0] != rows[-1]:
+            raise ValueError(f"`ground` pairs rows one by one, but found {rows[0]} images and {rows[1]} texts.")
 
         grounded = grounding_loss = grounded_mask = None
         if self.config.grounding_method != "none":
@@ -1345,11 +1345,10 @@ class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
         text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         image_features, text_features = model.image_features(image), model.text_features(text)
         logits_per_image = model.contrastive.logits(image_features, text_features)
-        if len(image_features) != len(text_features):
+        num_images, num_texts = logits_per_image.shape
+        if num_images != num_texts:
             if labels is not None:
-                raise ValueError(
-                    f"`labels` judge pairs, but there are {len(image_features)} images and {len(text_features)} texts."
-                )
+                raise ValueError(f"`labels` judge pairs, but there are {num_images} images and {num_texts} texts.")
             return Unimo2RetrievalOutput(logits_per_image=logits_per_image, logits_per_text=logits_per_image.t())
 
         outputs = model.ground(image, text, **kwargs)
@@ -1431,6 +1430,8 @@ class Unimo2ForImageClassification(Unimo2ClassifierModel):
 
 class Unimo2ForSequenceClassification(Unimo2ClassifierModel):
     """UNIMO-2 with a classifier or regressor on the pooled text: single texts or pairs of texts (GLUE)."""
+
+    input_modalities = ("text",)
 
     @can_return_tuple
     def forward(
@@ -1543,7 +1544,6 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         num_items_in_batch: torch.Tensor | int | None = None,
-        shift_labels: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> CausalLMOutputWithPast:
         r"""
@@ -1560,9 +1560,10 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
             past_key_values (`DynamicCache`, *optional*), use_cache (`bool`, *optional*), logits_to_keep (`int`): As
                 usual in generation.
             num_items_in_batch (*optional*): Divisor of the loss, given by `Trainer` when it accumulates.
-            shift_labels (`(B, L)`, *optional*): Targets that are shifted already, instead of `labels`; given by
-                `Trainer` when it splits sequences over devices.
         """
+        # Targets that `Trainer` shifted because it splits sequences over devices. Not an argument by name: `Trainer` would
+        # take it for a label that every evaluation batch must have.
+        shift_labels = kwargs.pop("shift_labels", None)
         words = _words(input_ids, inputs_embeds)
         self._needs(input_ids=words)
         if past_key_values is not None and not isinstance(past_key_values, DynamicCache):
@@ -1595,7 +1596,7 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
         allowed = F.pad(text_allowed, (prefix_length, 0), value=True)
         if prefix is not None:
             no_text = torch.arange(allowed.shape[-1], device=allowed.device) < prefix_length
-            allowed = torch.cat((no_text.expand(len(allowed), 1, prefix_length, -1), allowed), dim=2)
+            allowed = torch.cat((no_text.expand(allowed.shape[0], 1, prefix_length, -1), allowed), dim=2)
             text_states = torch.cat((prefix, text_states), dim=1)
         outputs = model.grounded_model(
             text_states,
