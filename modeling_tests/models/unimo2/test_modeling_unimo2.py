@@ -572,6 +572,13 @@ def test_initialisation_is_complete_and_repeatable():
     assert first.unimo2.grounded_model.layers[0].mlp.fc1.weight.std().item() == pytest.approx(0.2, rel=0.1)
 
 
+def test_shapes_can_be_computed_on_the_meta_device():
+    with torch.device("meta"):
+        model = Unimo2Model(small.config())
+        output = model(input_ids=torch.zeros(2, 5, dtype=torch.long), pixel_values=torch.zeros(2, 3, 16, 16))
+    assert output.last_hidden_state.shape == (2, 17 + 6 + 5, 32)
+
+
 def test_models_can_be_copied():
     model = small.model("Unimo2ForPreTraining")
     twin = copy.deepcopy(model)

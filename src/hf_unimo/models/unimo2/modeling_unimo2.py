@@ -27,7 +27,12 @@ from transformers.modeling_outputs import (
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel, slice_logits_to_keep
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, is_torchdynamo_exporting
-from transformers.utils.generic import can_return_tuple, is_flash_attention_requested, merge_with_config_defaults
+from transformers.utils.generic import (
+    can_return_tuple,
+    is_flash_attention_requested,
+    maybe_autocast,
+    merge_with_config_defaults,
+)
 from transformers.utils.output_capturing import capture_outputs
 
 from hf_unimo.objectives.captioning import captioning_loss
@@ -628,7 +633,7 @@ class Unimo2Dictionary(nn.Module):
     @torch.no_grad()
     def score(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Scores (B, C), float32: `sum over tokens of sigmoid(temperature * token . entry)`."""
-        with torch.autocast(tokens.device.type, enabled=False):
+        with maybe_autocast(tokens.device.type, enabled=False):
             products = tokens.float() @ self.embeddings.weight.float().t()
             scores = torch.sigmoid(products * self._temperature())
             return torch.where(mask[..., None], scores, 0.0).sum(1)
@@ -641,7 +646,7 @@ class Unimo2Dictionary(nn.Module):
     @torch.no_grad()
     def nearest(self, tokens: torch.Tensor) -> torch.Tensor:
         """Ids (B, N) of the entry nearest to each token; ties go to the lower id."""
-        with torch.autocast(tokens.device.type, enabled=False):
+        with maybe_autocast(tokens.device.type, enabled=False):
             tokens, entries = tokens.float(), self.embeddings.weight.float()
             products = tokens @ entries.t()
             distances = tokens.square().sum(-1, keepdim=True) + entries.square().sum(-1) - 2 * products
@@ -653,7 +658,7 @@ class Unimo2Dictionary(nn.Module):
             "token_weight": self.config.grounding_token_weight,
             "entry_weight": self.config.grounding_entry_weight,
         }
-        with torch.autocast(tokens.device.type, enabled=False):
+        with maybe_autocast(tokens.device.type, enabled=False):
             tokens, entries = tokens.float(), self.embeddings(grounded_token_ids).float()
             if self.config.grounding_method == "nearest":
                 return nearest_grounding_loss(tokens, entries, mask, **weights)
@@ -717,7 +722,7 @@ class Unimo2ContrastiveHead(nn.Module):
 
     def logits(self, image_features: torch.Tensor, text_features: torch.Tensor) -> torch.Tensor:
         """Similarities (images, texts) divided by the temperature, float32."""
-        with torch.autocast(image_features.device.type, enabled=False):
+        with maybe_autocast(image_features.device.type, enabled=False):
             similarities = image_features.float() @ text_features.float().t()
             return similarities / self.temperature.float().clamp(0.001, 0.5)
 
@@ -934,18 +939,13 @@ class Unimo2Model(Unimo2PreTrainedModel):
         batch_size, total, _ = inputs_embeds.shape
         device = inputs_embeds.device
         allowed = None
-        if grounded_mask is not None or text_mask is not None:
-
-            def real(mask: torch.Tensor | None, number: int) -> torch.Tensor:
-                return (
-                    mask.bool()
-                    if mask is not None
-                    else torch.ones(batch_size, number, dtype=torch.bool, device=device)
-                )
-
-            keys = torch.cat(
-                [real(None, num_image), real(grounded_mask, num_grounded), real(text_mask, num_text)], dim=1
-            )
+        masks = (None, grounded_mask, text_mask)
+        if any(mask is not None for mask in masks):
+            real = [
+                mask.bool() if mask is not None else torch.ones(batch_size, length, dtype=torch.bool, device=device)
+                for mask, length in zip(masks, lengths)
+            ]
+            keys = torch.cat(real, dim=1)
             allowed = keys[:, None, None, :]
             if self.config.official_padding:
                 allowed = allowed & keys[:, None, :, None]
@@ -953,9 +953,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
         if blind and num_image and num_text:
             place = torch.arange(total, device=device)
             is_image, is_text = place < num_image, place >= num_image + num_grounded
-            blocks = ~(is_image[:, None] & is_text[None, :] | is_text[:, None] & is_image[None, :])
+            blocks = ~(is_image[:, None] & is_text[None, :] | is_text[:, None] & is_image[None, :])[None, None]
             allowed = blocks if allowed is None else allowed & blocks
-            allowed = allowed[None, None] if allowed.dim() == 2 else allowed
         return allowed
 
     @can_return_tuple
@@ -1561,8 +1560,8 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
                 usual in generation.
             num_items_in_batch (*optional*): Divisor of the loss, given by `Trainer` when it accumulates.
         """
-        # Targets that `Trainer` shifted because it splits sequences over devices. Not an argument by name: `Trainer` would
-        # take it for a label that every evaluation batch must have.
+        # Targets that `Trainer` shifted because it splits sequences over devices. Not an argument by name: `Trainer`
+        # would take it for a label that every evaluation batch must have.
         shift_labels = kwargs.pop("shift_labels", None)
         words = _words(input_ids, inputs_embeds)
         self._needs(input_ids=words)
