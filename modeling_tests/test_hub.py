@@ -25,13 +25,15 @@ from transformers.utils import is_torchvision_available
 
 import hf_unimo
 from hf_unimo import FAMILIES, Unimo2Config, Unimo2ForConditionalGeneration, Unimo2ForPreTraining, Unimo2Model
+from hf_unimo.card import PIPELINE_TAGS
 from hf_unimo.cli import main
 from hf_unimo.errors import BadInputError, CheckFailedError
-from hf_unimo.hub import COPIED_FILES, PIPELINE_TAGS, check_code, export_repository, flat_code, read_saved_model
+from hf_unimo.flat_code import check_code, flat_code
+from hf_unimo.hub import COPIED_FILES, export_repository, read_saved_model
 
 
 FAMILY = FAMILIES["unimo2"]
-HEADS = {head.__name__: head for head in (*FAMILY.auto_models.values(), *FAMILY.other_models)}
+HEADS = {head.__name__: head for head in FAMILY.heads}
 NAMED = ["Unimo2ForImageTextClassification", "Unimo2VisionModel", "Unimo2TextModel"]
 """Classes that no Auto class serves."""
 
@@ -246,6 +248,7 @@ def elsewhere(tmp_path_factory, repository, cards) -> dict[str, Path]:
     return {name: Path(path) for name, path in job.items() if isinstance(path, str)}
 
 
+@pytest.mark.slow
 def test_every_class_answers_like_its_source(elsewhere, source):
     image = Image.open(elsewhere["image"])
     load_named = hf_unimo.__dict__.__getitem__
@@ -261,6 +264,7 @@ def test_every_class_answers_like_its_source(elsewhere, source):
         )
 
 
+@pytest.mark.slow
 def test_saving_again_keeps_code_and_heads(elsewhere, repository):
     resaved = elsewhere["resaved"]
     for name in flat_code(FAMILY):
@@ -271,6 +275,7 @@ def test_saving_again_keeps_code_and_heads(elsewhere, repository):
     assert json.loads((resaved / "config.json").read_text())["auto_map"] == auto_map
 
 
+@pytest.mark.slow
 def test_cards_run_without_the_package(elsewhere):
     printed = json.loads(elsewhere["printed"].read_text())
     assert printed.keys() == {*HEADS, "bare"}

@@ -6,17 +6,17 @@ Measures what a conversion takes: peak anonymous memory above the level after im
 """
 
 import argparse
-import json
+import multiprocessing
 import pickle
-import subprocess
-import sys
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
 from hf_unimo.conversion.paddle import write_variable
+from hf_unimo.conversion.unimo2 import convert_unimo2
 from hf_unimo.conversion.unimo2_names import BASE_PARTS, dimensions, official_shape, select_weights
 from hf_unimo.models.unimo2.configuration_unimo2 import Unimo2Config
 
@@ -24,22 +24,15 @@ from hf_unimo.models.unimo2.configuration_unimo2 import Unimo2Config
 LIMITS = {"directory": 0.3, "combined": 0.3, "pdparams": 1.3, "pdparams2": 1.3}
 """Layout -> the share of the model's size that its conversion may take."""
 
-_CHILD = """
-import json, sys
-import hf_unimo.models.unimo2.image_processing_pil_unimo2
-from hf_unimo.conversion.unimo2 import convert_unimo2
-print("ready", flush=True)
-arguments = json.loads(sys.stdin.readline())
-convert_unimo2(arguments["source"], arguments["destination"], names=arguments["names"], task="base")
-"""
+_IMPORTS = ["hf_unimo.conversion.unimo2", "hf_unimo.models.unimo2.image_processing_pil_unimo2", __name__]
 
 
 def synthetic_config(size: str) -> Unimo2Config:
-    """`"base"`: the release's size, 1.19 GB; `"small"`: the same layout in a quarter of it."""
+    """`"base"`: the release's size, 1.19 GB; `"small"`: a ninth of it, with the same share in the largest tensor."""
     if size == "base":
         return Unimo2Config.base()
-    encoder = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
-    text = encoder | {"vocab_size": 25000}
+    encoder = {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024}
+    text = encoder | {"vocab_size": 16700}
     return Unimo2Config(vision_config=encoder, text_config=text, grounded_config=encoder)
 
 
@@ -73,29 +66,23 @@ def measure(folder: Path, layout: str, config: Unimo2Config) -> dict[str, float]
     """Converts a synthetic checkpoint in a process of its own. Returns bytes, seconds, share of the model's size."""
     source, names, total = write_checkpoint(folder, layout, config)
     destination = folder / "converted"
-    process = subprocess.Popen(
-        [sys.executable, "-c", _CHILD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-    if process.stdout.readline() != "ready\n":
-        raise RuntimeError(process.stderr.read())
+    # A process that begins with everything imported: it is ready at once, and what a conversion takes is above that.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(_IMPORTS)
+    ours, theirs = processes.Pipe()
+    process = processes.Process(target=_convert, args=(theirs, source, destination, names))
+    process.start()
+    theirs.close()
+    assert process.pid is not None and ours.recv() == "ready"
     before = peak = _anonymous(process.pid)
     start = time.perf_counter()
-    process.stdin.write(json.dumps({"source": str(source), "destination": str(destination), "names": names}) + "\n")
-    process.stdin.flush()
-    while process.poll() is None:
+    ours.send("go")
+    while process.is_alive():
         peak = max(peak, _anonymous(process.pid))
         time.sleep(0.001)
     seconds = time.perf_counter() - start
-    errors = process.stderr.read()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        stream.close()
-    if process.returncode:
-        raise RuntimeError(errors)
+    if process.exitcode:
+        raise RuntimeError(f"the conversion ended with exit code {process.exitcode}")
     return {
         "model": total,
         "before": before,
@@ -103,6 +90,13 @@ def measure(folder: Path, layout: str, config: Unimo2Config) -> dict[str, float]
         "share": (peak - before) / total,
         "seconds": seconds,
     }
+
+
+def _convert(connection: Connection, source: Path, destination: Path, names: list[str] | None) -> None:
+    """What the child process does."""
+    connection.send("ready")
+    connection.recv()
+    convert_unimo2(source, destination, names=names, task="base")
 
 
 def _anonymous(pid: int) -> int:

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""The restricted unpickler: arrays of every protocol, and nothing that could run, fill or hang anything."""
+"""The restricted unpickler: arrays of every protocol, and nothing that could run or fill anything."""
 
 import collections
 import os
@@ -62,12 +62,33 @@ def test_strings_of_python_2(tmp_path):
     assert read_variables(tmp_path / "m.pdparams")["w"].load().tolist() == [0, 1, 2]
 
 
-def test_other_entries_are_left_out(tmp_path):
-    """Dygraph files carry a table of names; tensor objects are pickled as pairs of a name and an array."""
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_what_paddle_writes(protocol, tmp_path):
+    """A table of names beside the arrays; of tensor objects, pairs of a name and an array."""
     pair = Call(tuple, ("name", ARRAYS["small"]))
-    value = {"StructuredToParameterName@@": {"a": "b"}, "epoch": 3, "w": pair, "list": [1, None, 2.5]}
-    index = read_variables(dump(tmp_path / "m.pdparams", value))
-    assert list(index) == ["w"]
+    value = collections.OrderedDict({"StructuredToParameterName@@": {"a": "b"}, "w": pair})
+    index = read_variables(dump(tmp_path / "m.pdparams", value, protocol))
+    assert list(index) == ["w"] and index["w"].load().tolist() == [1.5, -2.5]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([ARRAYS["small"]], "holds a list, not a dictionary"),
+        (ARRAYS["small"], "not a dictionary"),
+        ({}, "declares no arrays"),
+        ({"w": ARRAYS["small"], "epoch": 3}, "entry 'epoch' of type int"),
+        ({"w": [ARRAYS["small"]]}, "entry 'w' of type list"),
+        ({"w": np.dtype("f4")}, "entry 'w' of type"),
+        ({3: ARRAYS["small"]}, "whose key is of type int"),
+        ({"w": np.zeros((2, 3, 4), "f4").transpose(1, 0, 2)}, "memory order 'K'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_contents_are_refused(value, message, tmp_path):
+    with pytest.raises(BadInputError, match=message) as error:
+        read_variables(dump(tmp_path / "m.pdparams", value, protocol=5))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
@@ -92,10 +113,36 @@ def test_calls_are_refused_by_name(payload, name, protocol, tmp_path):
     assert not os.path.exists(marker)
 
 
-def test_objects_in_arrays_are_refused(tmp_path):
-    for value in (np.array([{"a": 1}, None], dtype=object), np.array(["text"]), np.zeros(2, [("a", "f4")])):
-        with pytest.raises(BadInputError):
-            read_variables(dump(tmp_path / "m.pdparams", {"w": value}))
+def test_a_name_cannot_write_on_the_terminal(tmp_path):
+    (tmp_path / "m.pdparams").write_bytes(b"\x80\x04\x8c\x02os\x8c\x09\x1b[2J\nevil\x93.")
+    with pytest.raises(BadInputError, match=r"os\.\\x1b\[2J\\nevil"):
+        read_variables(tmp_path / "m.pdparams")
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (np.array([{"a": 1}, None], dtype=object), "O8"),
+        (np.array(["text"]), "U4"),
+        (np.zeros(2, [("a", "f4")]), "V4"),
+        (np.zeros(2, "M8[s]"), "M8"),
+    ],
+)
+def test_other_types_are_refused_by_name(value, name, tmp_path):
+    with pytest.raises(BadInputError, match=f"type '{name}', which is not a number's"):
+        read_variables(dump(tmp_path / "m.pdparams", {"w": value}))
+
+
+def test_a_persistent_id_is_refused(tmp_path):
+    (tmp_path / "m.pdparams").write_bytes(b"\x80\x04\x8c\x01aQ.")
+    with pytest.raises(BadInputError, match="persistent id"):
+        read_variables(tmp_path / "m.pdparams")
+
+
+@pytest.mark.parametrize("value", [{"w": ARRAYS["fortran"]}, {"w": ARRAYS["matrix"]}])
+def test_data_are_not_copied(value, tmp_path):
+    array = read_variables(dump(tmp_path / "m.pdparams", value))["w"]
+    assert np.shares_memory(array.load(), np.frombuffer(array.data, "u1"))
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
@@ -107,11 +154,12 @@ def test_truncation_at_every_place(protocol, tmp_path):
             read_variables(tmp_path / "m.pdparams")
 
 
-def test_random_damage_is_refused_or_harmless(tmp_path):
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_random_damage_is_refused_or_harmless(protocol, tmp_path):
     """Flipped bytes of the program never lead to anything but a refusal or an index."""
-    whole = pickle.dumps({"w": ARRAYS["small"], "v": ARRAYS["scalar"]}, protocol=4)
+    whole = pickle.dumps({"w": ARRAYS["small"], "v": ARRAYS["scalar"]}, protocol=protocol)
     generator = np.random.default_rng(0)
-    for _ in range(1500):
+    for _ in range(500):
         damaged = bytearray(whole)
         for place in generator.integers(0, len(whole), 2):
             damaged[place] = generator.integers(0, 256)
@@ -141,16 +189,17 @@ def reconstruct(shape: bytes, data: bytes) -> bytes:
         reconstruct(b"J\xff\xff\xff\xff\x85", b"C\x04abcd"),
         reconstruct(b"K\x01\x85", b"\x8e" + struct.pack("<Q", 2**50) + b"abcd"),
         reconstruct(b"K\x02\x85", b"C\x04abcd"),
-        b"\x80\x04N" + b"r" + struct.pack("<I", 2**31 - 1) + b".",
-        b"\x80\x04]0.",
+        b"\x80\x04}r" + struct.pack("<I", 2**29) + b".",
+        b"\x80\x04}p536870912\n.",
+        b"\x80\x04}N" + b"\x85" * 300_000 + b"Ns.",
+        b"\x80\x04ccollections\nOrderedDict\n}\x85R.",
+        b"\x80\x04c_codecs\nencode\nN}\x8c\x07__doc__\x8c\x01xs\x86b.",
+        b"\x80\x04cnumpy\ndtype\n)\x81}b.",
         b"\x80\x04}h\x05s.",
-        b"\x80\x04t.",
-        b"\x80\x04R.",
-        b"\x80\x04(.",
         b"(dp0\n.",
         b"\x80\x04.",
-        b"\x80\x04]]a.",
-        b"\x80\x04}.",
+        b"not a pickle",
+        b"",
     ],
     ids=lambda content: repr(content[:24]),
 )
@@ -160,15 +209,9 @@ def test_hostile_programs_cost_nothing(content, tmp_path):
     try:
         with pytest.raises(BadInputError):
             read_variables(tmp_path / "m.pdparams")
-        assert tracemalloc.get_traced_memory()[1] < 300e6
+        assert tracemalloc.get_traced_memory()[1] < 50e6
     finally:
         tracemalloc.stop()
-
-
-def test_endless_programs_end(tmp_path):
-    (tmp_path / "m.pdparams").write_bytes(b"\x80\x04" + b"]" * 1_100_000)
-    with pytest.raises(BadInputError, match="pickle operations"):
-        read_variables(tmp_path / "m.pdparams")
 
 
 def test_text_that_is_not_bytes(tmp_path):
@@ -182,5 +225,5 @@ def test_text_that_is_not_bytes(tmp_path):
 
 def test_the_same_data_under_many_names(tmp_path):
     value = {f"w{index}": ARRAYS["matrix"] for index in range(2000)}
-    with pytest.raises(BadInputError, match="more than"):
+    with pytest.raises(BadInputError, match="many times more than"):
         read_variables(dump(tmp_path / "m.pdparams", value))

@@ -7,26 +7,20 @@ has transformers, with `trust_remote_code=True`: the family's files and the loss
 weights, and `auto_map` entries lead every Auto class to them.
 """
 
-import ast
 import copy
-import inspect
 import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import transformers
-from huggingface_hub import ModelCardData
 from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 from transformers import GenerationConfig, PreTrainedConfig
-from transformers.dynamic_module_utils import get_class_from_dynamic_module, get_relative_imports
 from transformers.initialization import no_init_weights
 from transformers.utils import (
     CONFIG_NAME,
@@ -37,9 +31,10 @@ from transformers.utils import (
     SAFE_WEIGHTS_NAME,
 )
 
-from . import __version__
-from .conversion.output import check_destination, staged_directory
-from .errors import BadInputError, CheckFailedError
+from .card import model_card
+from .errors import BadInputError
+from .files import check_destination, staged_directory
+from .flat_code import check_code, flat_code, reference
 from .models import FAMILIES
 from .models.registry import Family
 
@@ -57,21 +52,6 @@ COPIED_FILES = (
 )
 """What is copied as it is if it is there, beside the weights. Anything else, a Trainer's state above all, stays."""
 
-PACKAGES = ("PIL", "huggingface_hub", "numpy", "tokenizers", "torch", "transformers")
-"""What exported code may import beside the standard library and its siblings; all of it comes with transformers."""
-
-PIPELINE_TAGS = {
-    "AutoModel": "feature-extraction",
-    "AutoModelForImageClassification": "image-classification",
-    "AutoModelForImageTextToText": "image-to-text",
-    "AutoModelForMaskedLM": "fill-mask",
-    "AutoModelForSequenceClassification": "text-classification",
-    "AutoModelForVisualQuestionAnswering": "visual-question-answering",
-    "AutoModelForZeroShotImageClassification": "zero-shot-image-classification",
-}
-"""Auto class of the saved head -> the Hub's name of its task."""
-
-_OBJECTIVES = Path(__file__).parent / "objectives"
 _MAX_JSON = 1 << 26
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
@@ -129,7 +109,8 @@ def export_repository(
         for name, values in settings.items():
             (folder / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         if not (folder / CARD_NAME).exists():
-            card = _card(saved, settings, Path(os.path.abspath(destination)).name, license)
+            name = Path(os.path.abspath(destination)).name
+            card = model_card(saved, name, license, processor=_has_processor(settings))
             (folder / CARD_NAME).write_text(card, encoding="utf-8")
     return destination
 
@@ -212,7 +193,7 @@ def _configuration_errors(folder: Path) -> Iterator[None]:
 
 
 def _saved_head(folder: Path, family: Family, config: PreTrainedConfig) -> type:
-    heads = {head.__name__: head for head in _heads(family)}
+    heads = {head.__name__: head for head in family.heads}
     if not config.architectures:
         return family.auto_models["AutoModel"]
     if config.architectures[0] not in heads:
@@ -263,95 +244,6 @@ def _read_json(path: Path) -> dict:
     return values
 
 
-def _heads(family: Family) -> list[type]:
-    return [*family.auto_models.values(), *family.other_models]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The code
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def flat_code(family: Family) -> dict[str, str]:
-    """
-    The family's code as a repository carries it: file name -> text.
-
-    These are the files of the family's classes and what they import from their own folder and from
-    `hf_unimo.objectives`. `hf_unimo/objectives/matching.py` becomes `objectives_matching.py` beside them. Nothing but
-    import lines is changed.
-    """
-    parts = [family.tokenizer, family.processor, *family.image_processors.values()]
-    classes = [family.config, *_heads(family), *family.sub_models.values(), *(part for part in parts if part)]
-    pending = {Path(inspect.getfile(part)) for part in classes}
-    files: dict[str, str] = {}
-    while pending:
-        path = pending.pop()
-        text, siblings = _flatten(path)
-        files[f"{_flat_name(path)}.py"] = text
-        pending |= {sibling for sibling in siblings if f"{_flat_name(sibling)}.py" not in files}
-    return dict(sorted(files.items()))
-
-
-def _flatten(path: Path) -> tuple[str, set[Path]]:
-    """The text of a file with its imports of ours rewritten, and the files that they lead to."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    siblings = set()
-    for node in ast.walk(ast.parse("".join(lines))):
-        if isinstance(node, ast.ImportFrom) and (sibling := _sibling(node, path)) is not None:
-            siblings.add(sibling)
-            line = lines[node.lineno - 1]
-            lines[node.lineno - 1] = re.sub(r"from\s+[\w.]+\s+import", f"from .{_flat_name(sibling)} import", line)
-    return "".join(lines), siblings
-
-
-def _sibling(node: ast.ImportFrom, path: Path) -> Path | None:
-    """The file that `node` in `path` imports from, if it is one that the repository gets too."""
-    module = node.module or ""
-    package = f"{__package__}.{_OBJECTIVES.name}."
-    if node.level == 0 and module.startswith(package):
-        return _OBJECTIVES / f"{module.removeprefix(package)}.py"
-    if node.level == 1 and module.isidentifier():
-        return path.parent / f"{module}.py"
-    return None
-
-
-def _flat_name(path: Path) -> str:
-    return f"{_OBJECTIVES.name}_{path.stem}" if path.parent == _OBJECTIVES else path.stem
-
-
-def check_code(folder: Path) -> None:
-    """
-    Raises a [`CheckFailedError`] if a Python file in `folder` imports anything but the standard library, [`PACKAGES`]
-    and files beside it, or if transformers, which reads relative imports line by line, sees others than Python does.
-    """
-    for path in sorted(folder.glob("*.py")):
-        siblings = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                _check_packages(path, node.lineno, (alias.name for alias in node.names))
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                _check_packages(path, node.lineno, [node.module or ""])
-            elif isinstance(node, ast.ImportFrom):
-                if node.level > 1 or not (node.module and (folder / f"{node.module}.py").is_file()):
-                    name = "." * node.level + (node.module or "")
-                    raise CheckFailedError(f"{path.name}, line {node.lineno}: {name} is no file of the repository.")
-                siblings.add(node.module)
-        if siblings != set(get_relative_imports(path)):
-            raise CheckFailedError(
-                f"{path.name}: transformers finds the imports {sorted(get_relative_imports(path))}, Python finds "
-                f"{sorted(siblings)}."
-            )
-
-
-def _check_packages(path: Path, line: int, modules: Iterable[str]) -> None:
-    for module in modules:
-        package = module.partition(".")[0]
-        if package not in PACKAGES and package not in sys.stdlib_module_names:
-            raise CheckFailedError(
-                f"{path.name}, line {line}: {module} is neither in the standard library nor in {', '.join(PACKAGES)}."
-            )
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Configurations
 # ---------------------------------------------------------------------------------------------------------------------
@@ -363,8 +255,8 @@ def _repository_settings(saved: SavedModel) -> dict[str, dict]:
     config = _read_json(saved.folder / CONFIG_NAME)
     # Neither a path on the machine that trained nor code that the repository does not hold.
     config = {key: value for key, value in config.items() if key not in ("_name_or_path", "custom_pipelines")}
-    config["auto_map"] = {"AutoConfig": _reference(family.config)}
-    config["auto_map"] |= {auto_class: _reference(model) for auto_class, model in family.auto_models.items()}
+    config["auto_map"] = {"AutoConfig": reference(family.config)}
+    config["auto_map"] |= {auto_class: reference(model) for auto_class, model in family.auto_models.items()}
     settings = {CONFIG_NAME: config}
     if (generation := _generation_settings(saved)) is not None:
         settings[GENERATION_CONFIG_NAME] = generation
@@ -382,12 +274,12 @@ def _processor_settings(saved: SavedModel) -> dict[str, dict]:
     if family.tokenizer is not None and (tokenizer := settings.get(TOKENIZER_CONFIG_NAME)) is not None:
         tokenizer.pop("name_or_path", None)  # a path on the machine that trained
         # A pair by its history: the second place was the Rust tokenizer's.
-        pair = [_reference(family.tokenizer), None]
+        pair = [reference(family.tokenizer), None]
         _map_class(tokenizer, "tokenizer_class", [family.tokenizer], {"AutoTokenizer": pair})
     if family.processor is not None and (processor := settings.get(PROCESSOR_NAME)) is not None:
-        _map_class(processor, "processor_class", [family.processor], {"AutoProcessor": _reference(family.processor)})
+        _map_class(processor, "processor_class", [family.processor], {"AutoProcessor": reference(family.processor)})
     nested = settings.get(PROCESSOR_NAME, {}).get("image_processor")
-    backends = {backend: _reference(part) for backend, part in family.image_processors.items()}
+    backends = {backend: reference(part) for backend, part in family.image_processors.items()}
     for image_processor in (nested, settings.get(IMAGE_PROCESSOR_NAME)):
         if isinstance(image_processor, dict):
             ours = family.image_processors.values()
@@ -407,123 +299,6 @@ def _map_class(settings: dict, key: str, ours: Iterable[type], entry: dict) -> N
         )
 
 
-def _generation_settings(saved: SavedModel) -> dict | None:
-    path = saved.folder / GENERATION_CONFIG_NAME
-    if path.is_file():
-        return _read_json(path)
-    if not any(head.can_generate() for head in _heads(saved.family)):  # type: ignore[attr-defined]
-        return None
-    text = saved.config.get_text_config()
-    ids = {name: getattr(text, name, None) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    return json.loads(GenerationConfig(**ids).to_json_string())
-
-
-def _reference(part: type) -> str:
-    """How `auto_map` names a class: the file in the repository, without suffix, and the class."""
-    return f"{_flat_name(Path(inspect.getfile(part)))}.{part.__name__}"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The card
-# ---------------------------------------------------------------------------------------------------------------------
-
-_CARD = """\
----
-{metadata}
----
-
-# {name}
-
-`{head}`: {head_doc}
-
-{family}
-
-## Use
-
-The code of the model is in this repository: read it, then allow it to run with `trust_remote_code=True`.
-
-```python
-{remote_usage}
-```
-
-Where the package `hf_unimo` is imported, its own classes are used instead of that code:
-
-```python
-{local_usage}
-```
-
-## Heads and parts
-
-"here" means that all weights of the class are in this repository; weights that the last column names start at random
-and have to be trained.
-
-| Class | Loaded by | Weights |
-|---|---|---|
-{heads}
-
-A class without an Auto class is loaded by its name:
-
-```python
-from transformers.dynamic_module_utils import get_class_from_dynamic_module
-
-repository = "{place}"
-model_class = get_class_from_dynamic_module("{part}", repository)
-model = model_class.from_pretrained(repository)
-```
-
-## Size
-
-{num_parameters:,} parameters.
-
-| | |
-|---|---|
-{config}
-
-## Limits
-
-* This card was written by `hf-unimo export` from the saved files. They do not tell what the model was trained on, how
-  well it does, and which biases it has; whoever shares it should add that.
-* {inputs}
-* The code is that of hf_unimo {version}, exported with transformers {transformers_version}; it needs that version or a
-  later one of the same major version.
-"""
-_PLACE = "path/or/name"
-_PROCESSOR_THERE = "Images and texts must pass the processor of this repository: the model knows no other form."
-_PROCESSOR_MISSING = "This repository does not hold both a tokenizer and an image processor: inputs are made by hand."
-
-
-def _card(saved: SavedModel, settings: dict[str, dict], name: str, license: str) -> str:
-    """A model card: what is known from the files, and how to load it. The first two code blocks run as they are."""
-    family, head = saved.family, saved.head
-    auto_class = next((auto for auto, model in family.auto_models.items() if model is head), None)
-    metadata = ModelCardData(
-        license=license,
-        library_name="transformers",
-        pipeline_tag=PIPELINE_TAGS.get(auto_class or ""),
-        tags=[family.model_type, "custom_code", "hf_unimo"],
-    )
-    package = sys.modules[family.config.__module__.rpartition(".")[0]]
-    processor = _has_processor(settings)
-    parts = [*family.other_models, *family.sub_models.values()]
-    return _CARD.format(
-        metadata=metadata.to_yaml(),
-        name=name,
-        head=head.__name__,
-        family=_first_paragraph(package),
-        head_doc=_first_paragraph(head),
-        remote_usage="\n".join(_remote_usage(saved, auto_class, processor)),
-        local_usage="\n".join(_local_usage(head, auto_class)),
-        heads="\n".join(_head_rows(saved)),
-        place=_PLACE,
-        part=_reference(parts[0] if parts else head),
-        num_parameters=sum(torch.Size(shape).numel() for shape in saved.shapes.values()),
-        config="\n".join(f"| {key} | {value} |" for key, value in _config_summary(saved).items()),
-        inputs=_PROCESSOR_THERE if processor else _PROCESSOR_MISSING,
-        version=__version__,
-        transformers_version=transformers.__version__,
-    )
-
-
 def _has_processor(settings: dict[str, dict]) -> bool:
     """Whether `AutoProcessor` finds everything."""
     processor = settings.get(PROCESSOR_NAME, {})
@@ -531,83 +306,12 @@ def _has_processor(settings: dict[str, dict]) -> bool:
     return "auto_map" in processor and has_image_processor and TOKENIZER_CONFIG_NAME in settings
 
 
-def _first_paragraph(documented: object) -> str:
-    return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
-
-
-def _head_rows(saved: SavedModel) -> list[str]:
-    """Table rows: every model of the family, how it is loaded, and what is missing for it."""
-    loaded_by = {model: f"`{auto_class}`" for auto_class, model in saved.family.auto_models.items()}
-    # Every head has the parts. One that takes another part's states is of no use by itself.
-    parts = [part for part in saved.family.sub_models.values() if part.main_input_name != "inputs_embeds"]  # type: ignore[attr-defined]
-    rows = []
-    for model in [*_heads(saved.family), *parts]:
-        lacking = [] if model in parts else saved.lacking(model)
-        weights = ", ".join(f"`{name}`" for name in lacking[:2]) or "here"
-        more = f" and {len(lacking) - 2} more" if lacking[2:] else ""
-        rows.append(f"| {model.__name__} | {loaded_by.get(model, f'`{_reference(model)}`')} | {weights}{more} |")
-    return rows
-
-
-def _config_summary(saved: SavedModel) -> dict[str, object]:
-    """The sizes of the model's parts, and its other settings as far as they are not the family's defaults."""
-    summary: dict[str, object] = {}
-    sizes = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "image_size", "patch_size")
-    for name in saved.config.sub_configs:
-        part = getattr(saved.config, name)
-        summary[name] = ", ".join(f"{size} {getattr(part, size)}" for size in sizes if hasattr(part, size))
-    defaults = saved.family.config().to_dict()
-    for key, value in saved.config.to_dict().items():
-        ours = key in defaults and not key.startswith("_")  # `_name_or_path` is a path on the machine that exports
-        if ours and value != defaults[key] and isinstance(value, (bool, int, float, str)):
-            summary[key] = value
-    return summary
-
-
-def _remote_usage(saved: SavedModel, auto_class: str | None, processor: bool) -> list[str]:
-    """Lines that load the saved head with the repository's code, call it once and print."""
-    lines = ["import torch", *(["from PIL import Image"] if processor else [])]
-    names = [name for name in (auto_class, "AutoProcessor" if processor else None) if name]
-    lines += [f"from transformers import {', '.join(names)}"] if names else []
-    if auto_class is None:
-        lines += [f"from {get_class_from_dynamic_module.__module__} import {get_class_from_dynamic_module.__name__}"]
-    lines += ["", f'repository = "{_PLACE}"']
-    if auto_class is None:
-        lines += [f'model_class = get_class_from_dynamic_module("{_reference(saved.head)}", repository)']
-        lines += ["model = model_class.from_pretrained(repository).eval()"]
-    else:
-        lines += [f"model = {auto_class}.from_pretrained(repository, trust_remote_code=True).eval()"]
-    if processor:
-        lines += ["processor = AutoProcessor.from_pretrained(repository, trust_remote_code=True)"]
-    return [*lines, "", *_call(saved, processor)]
-
-
-def _local_usage(head: type, auto_class: str | None) -> list[str]:
-    """Lines that load the saved head with this package's code."""
-    if auto_class is None:
-        lines = [f"from {__package__} import {head.__name__}"]
-    else:
-        lines = [f"import {__package__}", f"from transformers import {auto_class}"]
-    return [*lines, "", f'model = {auto_class or head.__name__}.from_pretrained("{_PLACE}").eval()']
-
-
-def _call(saved: SavedModel, processor: bool) -> list[str]:
-    """Lines that call `model` with what its forward takes, and print."""
-    head, config = saved.head, saved.config
-    generates = head.can_generate()  # type: ignore[attr-defined]
-    accepted = inspect.signature(head.forward).parameters  # type: ignore[attr-defined]
-    image, text = "pixel_values" in accepted, "input_ids" in accepted and not generates
-    if processor:
-        inputs = ['images=Image.new("RGB", (320, 240), "white")'] if image else []
-        inputs += ['text="two dogs in the snow"'] if text else []
-        lines = [f'inputs = processor({", ".join(inputs)}, return_tensors="pt")']
-    else:
-        side = getattr(config, "vision_config", config).image_size if image else 0
-        inputs = [f'"pixel_values": torch.zeros(1, 3, {side}, {side})'] if image else []
-        inputs += ['"input_ids": torch.tensor([[0, 3, 2]])'] if text else []
-        lines = [f"inputs = {{{', '.join(inputs)}}}"]
-    if generates:
-        decoded = "processor.batch_decode(ids, skip_special_tokens=True)" if processor else "ids.tolist()"
-        return [*lines, "ids = model.generate(**inputs, max_new_tokens=20)", f"print({decoded})"]
-    lines += ["with torch.no_grad():", "    outputs = model(**inputs)", "for name, value in outputs.items():"]
-    return [*lines, "    if isinstance(value, torch.Tensor):", "        print(name, tuple(value.shape))"]
+def _generation_settings(saved: SavedModel) -> dict | None:
+    path = saved.folder / GENERATION_CONFIG_NAME
+    if path.is_file():
+        return _read_json(path)
+    if not any(head.can_generate() for head in saved.family.heads):  # type: ignore[attr-defined]
+        return None
+    text = saved.config.get_text_config()
+    ids = {name: getattr(text, name, None) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    return json.loads(GenerationConfig(**ids).to_json_string())

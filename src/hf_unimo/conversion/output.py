@@ -1,14 +1,10 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""Writing a converted checkpoint: all of it or nothing, and never more than a piece of it in memory."""
+"""Writing a converted checkpoint, never more than a piece of it in memory."""
 
 import json
 import math
-import os
-import shutil
 import struct
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,51 +34,6 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     load: Callable[[], np.ndarray]
-
-
-def check_destination(destination: str | os.PathLike) -> Path:
-    """The path, if nothing would be overwritten there: it does not exist, or is an empty directory."""
-    destination = Path(destination)
-    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
-        raise BadInputError(f"{destination} exists and is not a directory; name a new one.")
-    if destination.is_dir() and any(destination.iterdir()):
-        raise BadInputError(f"{destination} exists and is not empty; name a new directory.")
-    return destination
-
-
-@contextmanager
-def staged_directory(destination: str | os.PathLike, size: int = 0) -> Iterator[Path]:
-    """
-    Gives a temporary directory beside `destination` that takes its name when the block ends well, and is removed when
-    it does not, together with the parent directories that were made for it.
-
-    Args:
-        destination: A directory that does not exist, or is empty.
-        size (defaults to 0): Bytes that will be written.
-
-    Raises:
-        BadInputError: If `destination` is taken or there is no room for `size` bytes.
-    """
-    destination = Path(os.path.abspath(check_destination(destination)))
-    missing = [folder for folder in destination.parents if not folder.exists()]
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(destination.parent).free
-        if size > free:
-            raise BadInputError(f"{destination.parent} has {free:,} bytes free, the checkpoint takes {size:,}.")
-        staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".partial", dir=destination.parent))
-        try:
-            staging.chmod(0o777 & ~_umask())
-            yield staging
-            os.rename(staging, destination)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-    except BaseException:
-        for folder in missing:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        raise
 
 
 def write_safetensors(path: Path, tensors: Sequence[Tensor], dtype: str) -> None:
@@ -130,9 +81,3 @@ def _encode(block: np.ndarray, dtype: str, name: str) -> memoryview:
     if np.isinf(values16).sum() > np.isinf(block).sum():
         raise BadInputError(f"{name} has values beyond the range of float16; bfloat16 holds them.")
     return values16.data.cast("B")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

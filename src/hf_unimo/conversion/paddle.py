@@ -8,7 +8,7 @@ and `.pdparams` (a pickle, see `paddle_pickle.py`).
 
 A reader only indexes: it checks every size that a header declares against the file before anything is allocated, and
 hands out [`StoredArray`]s, which map their part of the file when they are loaded. So reading costs no anonymous
-memory.
+memory, except of a pickle, whose data are held from the beginning.
 
 One record of the binary format, little-endian:
 
@@ -27,7 +27,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -62,7 +62,7 @@ _MAX_NAME = 255
 @dataclass(frozen=True)
 class StoredArray:
     """
-    An array that lies in a file, not yet read.
+    An array that lies in a file, not yet read, or in the data of a pickle.
 
     Args:
         path (`Path`): The file.
@@ -70,8 +70,8 @@ class StoredArray:
         dtype (`str`): A numpy type name, or `"bfloat16"`.
         shape (`tuple[int, ...]`): Dimensions, all at least 1.
         fortran (`bool`): Whether the first dimension runs fastest.
-        text_bytes (`int`, *optional*): Set where a pickle of protocol 2 wrote the data as text: each byte is one
-            character of a UTF-8 string of this many bytes.
+        data (`bytes`, `bytearray` or `str`, *optional*): The data, if a pickle held them; as text if it was of
+            protocol 2, where each byte is one character.
     """
 
     path: Path
@@ -79,7 +79,7 @@ class StoredArray:
     dtype: str
     shape: tuple[int, ...]
     fortran: bool = False
-    text_bytes: int | None = None
+    data: bytes | bytearray | str | None = field(default=None, repr=False)
 
     @property
     def nbytes(self) -> int:
@@ -87,46 +87,25 @@ class StoredArray:
         return math.prod(self.shape) * item_size(self.dtype)
 
     def load(self) -> np.ndarray:
-        """The array: a read-only map of the file where the bytes are as numpy wants them, a copy elsewhere."""
+        """The array: a read-only map of the file or a view of the data where the bytes are as numpy wants them."""
         dtype = np.dtype("<u2" if self.dtype == "bfloat16" else self.dtype)
         order: Literal["F", "C"] = "F" if self.fortran else "C"
         array: np.ndarray
-        if self.text_bytes is None:
+        if self.data is None:
             array = np.memmap(self.path, dtype=dtype, mode="r", offset=self.offset, shape=self.shape, order=order)
         else:
-            array = np.ndarray(self.shape, dtype, buffer=self._decode_text(), order=order)
+            array = np.frombuffer(self._data_bytes(), dtype).reshape(self.shape, order=order)
         if self.dtype == "bfloat16":
             return (array.astype("<u4") << 16).view("<f4")
         return array
 
-    def _decode_text(self) -> bytearray:
-        """The data of an array that was pickled as text, decoded in pieces so that only the result is held."""
-        data = bytearray(self.nbytes)
-        filled = 0
-        rest = b""
-        with open(self.path, "rb") as handle:
-            handle.seek(self.offset)
-            left = self.text_bytes or 0
-            while left:
-                piece = handle.read(min(left, 1 << 20))
-                if not piece:
-                    break
-                left -= len(piece)
-                piece = rest + piece
-                # A character below 256 has at most two bytes; the first of two may be the last of the piece.
-                cut = len(piece) - 1 if piece[-1] >= 0xC0 else len(piece)
-                rest = piece[cut:]
-                try:
-                    decoded = piece[:cut].decode("utf-8").encode("latin-1")
-                except UnicodeError:
-                    raise BadInputError(f"{self.path}: the text that holds an array is not bytes as text.") from None
-                if filled + len(decoded) > len(data):
-                    raise BadInputError(f"{self.path}: an array has more data than its shape {self.shape} takes.")
-                data[filled : filled + len(decoded)] = decoded
-                filled += len(decoded)
-        if rest or filled != len(data):
-            raise BadInputError(f"{self.path}: an array has {filled} bytes, its shape {self.shape} takes {len(data)}.")
-        return data
+    def _data_bytes(self) -> bytes | bytearray:
+        if not isinstance(self.data, str):
+            return self.data or b""
+        try:
+            return self.data.encode("latin-1")
+        except UnicodeEncodeError:
+            raise BadInputError(f"{self.path}: the text that holds an array is not bytes as text.") from None
 
 
 def item_size(dtype: str) -> int:

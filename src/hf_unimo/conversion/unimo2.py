@@ -16,8 +16,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..errors import BadInputError
+from ..files import check_destination, staged_directory
 from ..models.unimo2.configuration_unimo2 import Unimo2Config
-from .output import DTYPES, Tensor, check_destination, progress, staged_directory, write_safetensors
+from .output import DTYPES, Tensor, progress, write_safetensors
 from .paddle import StoredArray, read_variables, write_variable
 from .unimo2_config import check_recognised, infer_config, present_row, read_config, same_shape
 from .unimo2_names import (
@@ -102,7 +103,8 @@ def convert_unimo2(
     grounded_layers: Sequence[int] | None = None,
 ) -> ConversionReport:
     """
-    Converts an official checkpoint to a directory that `from_pretrained` loads. One tensor is in memory at a time.
+    Converts an official checkpoint to a directory that `from_pretrained` loads. One tensor is in memory at a time, but
+    of a pickle all.
 
     Args:
         source: A directory with one file per variable, a combined file, or a `.pdparams` file.

@@ -34,6 +34,11 @@ class Family:
         """`model_type` of the family's configuration."""
         return self.config.model_type
 
+    @property
+    def heads(self) -> list[type]:
+        """All public models but the parts, those of Auto classes first."""
+        return [*self.auto_models.values(), *self.other_models]
+
     def register(self) -> None:
         """Makes every Auto class of transformers know the family."""
         for config in (self.config, *self.sub_models):
