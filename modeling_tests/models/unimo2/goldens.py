@@ -187,7 +187,7 @@ def run_contrast(model, outputs) -> dict[str, torch.Tensor]:
     targets = torch.arange(len(logits))[:, None]
     return {
         "cmcl_scores": (image * text).sum(-1, keepdim=True),
-        "cmcl_loss": contrastive_loss(logits, matching_labels() == 1, mean="batch"),
+        "cmcl_loss": contrastive_loss(logits, logits.t(), matching_labels() == 1, mean="batch"),
         "cmcl_i2t_acc": (logits.topk(5).indices == targets).any(1).float().mean(),
         "cmcl_t2i_acc": (logits.t().topk(5).indices == targets).any(1).float().mean(),
     }

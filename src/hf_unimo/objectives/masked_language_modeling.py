@@ -12,6 +12,7 @@ def masked_language_modeling_loss(
     *,
     weights: torch.Tensor | None = None,
     num_items_in_batch: torch.Tensor | int | None = None,
+    across_ranks: bool = False,
 ) -> torch.Tensor:
     """
     Mean cross-entropy over the masked words.
@@ -25,9 +26,11 @@ def masked_language_modeling_loss(
                 mean
             over all words instead of one factor for each.
         num_items_in_batch (*optional*): Divisor instead of the number of masked words.
+        across_ranks (`bool`): Whether ranks with different numbers of masked words count as one batch; every rank must
+            then call.
 
     Returns:
         Scalar, float32; 0 when nothing is masked.
     """
-    loss = mean_cross_entropy(logits, labels, num_items_in_batch=num_items_in_batch)
+    loss = mean_cross_entropy(logits, labels, num_items_in_batch=num_items_in_batch, across_ranks=across_ranks)
     return loss if weights is None else loss * weights.float().mean()

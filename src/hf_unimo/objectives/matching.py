@@ -6,7 +6,7 @@ import torch
 from .cross_entropy import mean_cross_entropy
 
 
-def matching_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def matching_loss(logits: torch.Tensor, labels: torch.Tensor, *, across_ranks: bool = False) -> torch.Tensor:
     """
     Mean two-class cross-entropy over the rows that are image-text pairs.
 
@@ -15,8 +15,10 @@ def matching_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     Args:
         logits (`(batch, 2)`): Class 1 is "match".
         labels (`(batch,)`, int64): 1 match, 0 no match, -100 not a pair.
+        across_ranks (`bool`): Whether ranks with different numbers of pairs count as one batch; every rank must then
+            call.
 
     Returns:
         Scalar, float32; 0 without a pair.
     """
-    return mean_cross_entropy(logits, labels)
+    return mean_cross_entropy(logits, labels, across_ranks=across_ranks)

@@ -1,9 +1,10 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""What losses need of several processes, so that the mean of their losses is the loss of one process on the whole batch.
+"""What losses need of several processes, so that the mean of their losses is the loss of one process on the whole
+batch.
 
-With W ranks of equal batches, DDP averages the gradients of the W losses. A loss that is a mean over rows does that by itself;
-one that compares rows needs the other ranks' rows (`gather_with_gradient`), and one that divides by a count which differs
-between ranks needs the mean count (`mean_count`).
+With W ranks of equal batches, DDP averages the gradients of the W losses. A loss that is a mean over rows does that by
+itself; one that compares rows needs the other ranks' rows (`gather_with_gradient`), and one that divides by a count
+which differs between ranks needs the mean count (`mean_count`).
 """
 
 import torch
@@ -44,8 +45,8 @@ def gather(rows: torch.Tensor) -> torch.Tensor:
 
 def mean_count(count: torch.Tensor) -> torch.Tensor:
     """
-    Mean over the ranks of a count, to divide a rank's sum by: the mean over the ranks of these quotients is the sum over all
-    divided by the count of all.
+    Mean over the ranks of a count, to divide a rank's sum by: the mean over the ranks of these quotients is the sum
+    over all divided by the count of all.
 
     Args:
         count (scalar): The rank's own count. Every rank must call.

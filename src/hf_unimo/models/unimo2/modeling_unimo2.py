@@ -1216,6 +1216,7 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
             if logits_per_image is not None and config.contrastive_weight:
                 losses["contrastive"] = contrastive_loss(
                     logits_per_image,
+                    logits_per_image.t(),
                     matching_labels == 1 if matching_labels is not None else None,
                     mean=config.contrastive_mean,
                     label_smoothing=config.contrastive_label_smoothing,
@@ -1357,6 +1358,7 @@ class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
         if labels is not None:
             contrast = contrastive_loss(
                 logits_per_image,
+                logits_per_image.t(),
                 labels == 1,
                 mean=self.config.contrastive_mean,
                 label_smoothing=self.config.contrastive_label_smoothing,
