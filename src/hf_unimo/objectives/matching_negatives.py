@@ -1,8 +1,6 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """Which wrong partners image-text matching learns from (Li et al., 2021, ALBEF, section 3.2)."""
 
-import hashlib
-
 import torch
 
 
@@ -40,14 +38,27 @@ def draw_matching_negatives(
     if logits.shape != forbidden.shape:
         raise ValueError(f"`logits` {tuple(logits.shape)} and `forbidden` {tuple(forbidden.shape)} differ in shape.")
     rows, candidates = logits.shape
-    noise = torch.stack([_gumbel(candidates, f"{seed} {step} {first_row + row}") for row in range(rows)])
+    noise = _gumbel(seed, step, torch.arange(rows, device=logits.device) + first_row, candidates)
     # The largest of logit + Gumbel noise is a draw from the softmax.
-    keys = hardness * logits.detach().float() + noise.to(logits.device)
+    keys = hardness * logits.detach().float() + noise
     drawn = keys.masked_fill(forbidden, -torch.inf).argmax(1)
     return drawn.masked_fill(forbidden.all(1), -1)
 
 
-def _gumbel(number: int, key: str) -> torch.Tensor:
-    seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=7).digest(), "big")
-    uniform = torch.rand(number, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return -torch.log(-torch.log(uniform.clamp(min=1e-300))).float()
+def _gumbel(seed: int, step: int, rows: torch.Tensor, candidates: int) -> torch.Tensor:
+    """
+    Gumbel noise (rows, candidates) that depends on its arguments only. A hash (SplitMix64) instead of a generator: it
+    runs on any device and inside a compiled graph, and a row's noise does not depend on the other rows.
+    """
+    columns = torch.arange(candidates, device=rows.device)
+    bits = _mix(_mix(_mix(_mix(rows.new_zeros(()) + seed) + step) + rows[:, None]) + columns[None])
+    uniform = (((bits >> 40) & (2**24 - 1)).float() + 0.5) / 2**24
+    return -torch.log(-torch.log(uniform))
+
+
+def _mix(bits: torch.Tensor) -> torch.Tensor:
+    """One step of SplitMix64 (Steele et al., 2014) on int64, whose products wrap around; shifts are made logical."""
+    bits = bits - 0x61C8864680B583EB
+    bits = (bits ^ ((bits >> 30) & (2**34 - 1))) * -0x40A7B892E31B1A47
+    bits = (bits ^ ((bits >> 27) & (2**37 - 1))) * -0x6B2FB644ECCEEE15
+    return bits ^ ((bits >> 31) & (2**33 - 1))

@@ -190,8 +190,12 @@ class Unimo2Config(PreTrainedConfig):
         similarity_weight (`float`, defaults to 0.3): Weight of the contrastive similarity in the retrieval score.
         classifier_dropout (`float`, defaults to 0.1): Dropout before a classifier.
         caption_label_smoothing (`float`, defaults to 0.1): Label smoothing of the captioning loss.
-        mlm_weight, matching_weight, contrastive_weight, grounding_weight, masked_grounding_weight (`float`, default to
-            1.0): Weights of the losses that [`Unimo2ForPreTraining`] sums; an objective of weight 0 is not computed.
+        mlm_weight, matching_weight, contrastive_weight, grounding_weight, masked_grounding_weight,
+            visual_contrastive_weight (`float`, default to 1.0), score_contrast_weight (`float`, defaults to 0.0):
+                Weights
+            of the losses that [`Unimo2ForPreTraining`] sums; an objective of weight 0 is not computed.
+        matching_hardness (`float`, defaults to 0.0): How [`Unimo2ForPreTraining`] draws negatives for matching: 0
+            evenly, 1 from the contrastive softmax.
         official_padding (`bool`, defaults to `False`): `False`: padding never reaches the dictionary and every row is
             independent of its batch. `True`: as in the first implementation, padded words feed the dictionary and
                 masks add
@@ -246,6 +250,9 @@ class Unimo2Config(PreTrainedConfig):
     contrastive_weight: float | int = 1.0
     grounding_weight: float | int = 1.0
     masked_grounding_weight: float | int = 1.0
+    visual_contrastive_weight: float | int = 1.0
+    score_contrast_weight: float | int = 0.0
+    matching_hardness: float | int = 0.0
     official_padding: bool = False
     tie_word_embeddings: bool = True
     tie_dictionary: bool = True

@@ -41,6 +41,10 @@ from hf_unimo.objectives.grounding import nearest_grounding_loss, topk_grounding
 from hf_unimo.objectives.masked_grounding import masked_grounding_loss
 from hf_unimo.objectives.masked_language_modeling import masked_language_modeling_loss
 from hf_unimo.objectives.matching import matching_loss
+from hf_unimo.objectives.matching_negatives import draw_matching_negatives
+from hf_unimo.objectives.ranks import gather_with_gradient, rank, world_size
+from hf_unimo.objectives.score_contrast import score_contrast_loss
+from hf_unimo.objectives.visual_contrastive import visual_contrastive_loss
 
 from .configuration_unimo2 import Unimo2Config, Unimo2GroundedConfig, Unimo2TextConfig, Unimo2VisionConfig
 
@@ -115,7 +119,7 @@ class Unimo2ForPreTrainingOutput(ModelOutput):
     Args:
         loss (scalar, float32): Weighted sum of `losses`; None when no objective applies.
         losses (`dict[str, Tensor]`): The parts by name, unweighted: `mlm`, `matching`, `contrastive`, `grounding`,
-            `masked_grounding`.
+            `masked_grounding`, `visual_contrastive`, `score_contrast`.
         mlm_logits (`(B, L, V)`), matching_logits (`(B, 2)`), logits_per_image, logits_per_text (`(B, B)`),
             masked_grounding_logits (`(B, G, C)`): Predictions.
         grounded_token_ids, image_pooler_output, text_pooler_output, hidden_states, attentions: As in
@@ -630,7 +634,6 @@ class Unimo2Dictionary(nn.Module):
             return tokens
         return F.normalize(F.relu(getattr(self, projection)(tokens)).float(), dim=-1, eps=1e-12)
 
-    @torch.no_grad()
     def score(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Scores (B, C), float32: `sum over tokens of sigmoid(temperature * token . entry)`."""
         with maybe_autocast(tokens.device.type, enabled=False):
@@ -652,18 +655,21 @@ class Unimo2Dictionary(nn.Module):
             distances = tokens.square().sum(-1, keepdim=True) + entries.square().sum(-1) - 2 * products
             return distances.argmin(-1)
 
-    def loss(self, tokens: torch.Tensor, mask: torch.Tensor, grounded_token_ids: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self, tokens: torch.Tensor, mask: torch.Tensor, grounded_token_ids: torch.Tensor, across_ranks: bool = False
+    ) -> torch.Tensor:
         """Grounding loss of tokens (B, N, H) that chose `grounded_token_ids`: a scalar, float32."""
-        weights = {
+        settings = {
             "token_weight": self.config.grounding_token_weight,
             "entry_weight": self.config.grounding_entry_weight,
+            "across_ranks": across_ranks,
         }
         with maybe_autocast(tokens.device.type, enabled=False):
             tokens, entries = tokens.float(), self.embeddings(grounded_token_ids).float()
             if self.config.grounding_method == "nearest":
-                return nearest_grounding_loss(tokens, entries, mask, **weights)
+                return nearest_grounding_loss(tokens, entries, mask, **settings)
             scores = torch.sigmoid(tokens @ entries.transpose(1, 2) * self._temperature())
-            return topk_grounding_loss(tokens, entries, scores, mask, **weights)
+            return topk_grounding_loss(tokens, entries, scores, mask, **settings)
 
     def _temperature(self) -> torch.Tensor:
         return self.temperature.float().clamp(1, 10000)
@@ -806,7 +812,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
                 after_first_word = attention_mask.cumsum(1) > 1
                 token_mask = (attention_mask * after_first_word)[:, 1:].long()
             if self.config.grounding_method == "topk":
-                scores = self.dictionary.score(tokens, token_mask.bool())
+                with torch.no_grad():  # choosing is a step function
+                    scores = self.dictionary.score(tokens, token_mask.bool())
         return Unimo2EncoderOutput(
             last_hidden_state=output.last_hidden_state,
             pooler_output=output.pooler_output,
@@ -825,6 +832,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         grounded_token_ids: torch.LongTensor | None = None,
         grounded_token_mask: torch.BoolTensor | None = None,
         fuse: bool = True,
+        across_ranks: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2ModelOutput:
         r"""
@@ -837,6 +845,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
                 encoder.
             fuse (`bool`, defaults to `True`): Whether to run the fusion encoder. Without it the output has the
                 grounded ids and the grounding loss only.
+            across_ranks (`bool`, defaults to `False`): Whether the grounding loss is that of all processes' batches
+                together; every process must then call.
         """
         parts = [part for part in (image, text) if part is not None]
         if not parts:
@@ -854,7 +864,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
                 grounded_token_ids = self._choose(parts, tokens)
             if self.config.grounding_method == "nearest":
                 grounded_mask = token_mask
-            grounding_loss = self.dictionary.loss(tokens, token_mask, grounded_token_ids)
+            grounding_loss = self.dictionary.loss(tokens, token_mask, grounded_token_ids, across_ranks)
         if not fuse:
             return Unimo2ModelOutput(
                 grounded_token_ids=grounded_token_ids,
@@ -1112,6 +1122,13 @@ class Unimo2LanguageHeadModel(Unimo2HeadModel):
         self.lm_head.decoder = new_embeddings
 
 
+def _take_rows(encoded: Unimo2EncoderOutput, rows: torch.Tensor) -> Unimo2EncoderOutput:
+    """The given rows of what an encoder returned."""
+    return Unimo2EncoderOutput(
+        **{name: value[rows] for name, value in encoded.items() if isinstance(value, torch.Tensor)}
+    )
+
+
 def _words(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor | None:
     """Whichever of the two forms the text came in."""
     return input_ids if input_ids is not None else inputs_embeds
@@ -1120,8 +1137,13 @@ def _words(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -
 class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
     """
     UNIMO-2 with all pre-training objectives (section 3.3 of the paper and the first implementation's functions):
-    masked language modelling, image-text matching, image-text contrast, grounding loss, masked grounding. An objective
-    is computed where its inputs are there and its weight is not 0.
+    masked language modelling, image-text matching, image-text contrast, grounding loss, masked grounding, visual
+    contrast of two views, and score contrast (ours). A batch holds pairs, images or texts; an objective is computed
+    where its inputs are there and its weight is not 0.
+
+    In training with several processes (every rank the same kind of batch, equal rows) features are gathered with
+    gradient and counts are shared, so that the mean of the ranks' losses is the loss of the whole batch. Negatives for
+    matching come from the rank's own rows.
     """
 
     accepts_loss_kwargs = False  # the sum of means of different kinds ignores `num_items_in_batch`
@@ -1157,7 +1179,10 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
         interpolate_pos_encoding: bool = True,
         labels: torch.LongTensor | None = None,
         matching_labels: torch.LongTensor | None = None,
+        masked_input_ids: torch.LongTensor | None = None,
+        second_pixel_values: torch.FloatTensor | None = None,
         grounded_token_mask: torch.BoolTensor | None = None,
+        step: int = 0,
         return_loss: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2ForPreTrainingOutput:
@@ -1168,9 +1193,15 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
             labels (`(B, L)`, *optional*): Ids of the masked words, -100 elsewhere. Words of rows with matching label 0
                 do not count.
             matching_labels (`(B,)`, *optional*): 1 where image and text belong together, 0 where not, -100 where the
-                row is no pair. Without them every row counts as a pair for the contrast, and matching has no loss.
+                row is no pair. Without them every row is a pair, and matching draws a wrong partner for each: a text
+                    for even
+                rows, an image for odd ones, never one with the same words. Only the fusion encoder runs again.
+            masked_input_ids (`(B, L)`, *optional*): The texts with words masked, for a pass of their own through text
+                and fusion encoder; all else then sees `input_ids` whole. By default `input_ids` are masked already.
+            second_pixel_values (`(B, 3, height, width)`, *optional*): Another view of each image, for visual contrast.
             grounded_token_mask (`(B, G)`, bool, *optional*): Grounded tokens to hide and predict. Drawn at random in
                 training when `config.grounding_mask_ratio` is set.
+            step (`int`, defaults to 0): What the drawing of wrong partners depends on, beside the row.
             return_loss (`bool`, defaults to `True`): Whether to compute losses.
         """
         model, config = self.unimo2, self.config
@@ -1181,52 +1212,62 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
             text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         if image is None and text is None:
             raise ValueError("Unimo2ForPreTraining needs `input_ids` (or `inputs_embeds`), `pixel_values`, or both.")
+
         # In training only what a loss asks for is computed: without words to predict and pairs to judge the fusion
         # encoder rests, which is most of the cost.
         everything = not (self.training and return_loss)
-        predict = everything or (labels is not None and config.mlm_weight != 0)
-        judge = everything or (matching_labels is not None and config.matching_weight != 0)
+        across = self.training and world_size() > 1
+        predict = text is not None and (everything or (labels is not None and config.mlm_weight != 0))
+        judge = image is not None and text is not None and (everything or config.matching_weight != 0)
         grounded_token_mask = self._draw_grounded_token_mask(image, text, grounded_token_mask)
+        fuse = judge or (predict and masked_input_ids is None) or grounded_token_mask is not None or everything
         outputs = model.ground(
-            image,
-            text,
-            grounded_token_mask=grounded_token_mask,
-            fuse=predict or judge or grounded_token_mask is not None,
-            **kwargs,
+            image, text, grounded_token_mask=grounded_token_mask, fuse=fuse, across_ranks=across, **kwargs
         )
-
         mlm_logits = matching_logits = logits_per_image = masked_grounding_logits = None
-        if text is not None and predict:
+        if predict and masked_input_ids is not None:
+            masked_text = model.encode_text(masked_input_ids, attention_mask, position_ids, **kwargs)
+            mlm_logits = self.lm_head(model.ground(image, masked_text, **kwargs).text_last_hidden_state)
+        elif predict:
             mlm_logits = self.lm_head(outputs.text_last_hidden_state)
+        if judge:
+            matching_logits = self._matching_logits(outputs)
         if image is not None and text is not None:
             logits_per_image = model.contrastive.logits(model.image_features(image), model.text_features(text))
-            if judge:
-                matching_logits = self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
         if grounded_token_mask is not None:
             masked_grounding_logits = self.masked_grounding_head(outputs.grounded_last_hidden_state)
 
+        def wanted(name: str, *needed: torch.Tensor | None) -> bool:
+            return return_loss and getattr(config, f"{name}_weight") != 0 and all(x is not None for x in needed)
+
         losses = {}
-        if return_loss:
-            if labels is not None and mlm_logits is not None and config.mlm_weight:
-                if matching_labels is not None:
-                    labels = labels.masked_fill((matching_labels == 0)[:, None], -100)
-                losses["mlm"] = masked_language_modeling_loss(mlm_logits, labels)
-            if matching_labels is not None and matching_logits is not None and config.matching_weight:
-                losses["matching"] = matching_loss(matching_logits, matching_labels)
-            if logits_per_image is not None and config.contrastive_weight:
-                losses["contrastive"] = contrastive_loss(
-                    logits_per_image,
-                    logits_per_image.t(),
-                    matching_labels == 1 if matching_labels is not None else None,
-                    mean=config.contrastive_mean,
-                    label_smoothing=config.contrastive_label_smoothing,
-                )
-            if outputs.grounding_loss is not None and config.grounding_weight:
-                losses["grounding"] = outputs.grounding_loss
-            if masked_grounding_logits is not None and config.masked_grounding_weight:
-                losses["masked_grounding"] = masked_grounding_loss(
-                    masked_grounding_logits, outputs.grounded_token_ids, grounded_token_mask
-                )
+        if wanted("mlm", labels, mlm_logits):
+            if matching_labels is not None:
+                labels = labels.masked_fill((matching_labels == 0)[:, None], -100)
+            losses["mlm"] = masked_language_modeling_loss(mlm_logits, labels, across_ranks=across)
+        if wanted("matching", matching_logits):
+            if matching_labels is None:
+                drawn = self._draw_wrong_pairs(image, text, logits_per_image, _words(input_ids, inputs_embeds), step)
+                judged = (torch.cat((matching_logits, drawn[0])), drawn[1])
+            else:
+                judged = (matching_logits, matching_labels)
+            losses["matching"] = matching_loss(*judged, across_ranks=across)
+        pair_mask = matching_labels == 1 if matching_labels is not None else None
+        if wanted("contrastive", logits_per_image):
+            losses["contrastive"] = self._contrastive_loss(image, text, logits_per_image, pair_mask, across)
+        if wanted("score_contrast", image, text):
+            losses["score_contrast"] = self._score_contrast_loss(image, text, pair_mask, across)
+        if wanted("visual_contrastive", image, second_pixel_values):
+            second = model.encode_image(second_pixel_values, interpolate_pos_encoding, **kwargs)
+            losses["visual_contrastive"] = visual_contrastive_loss(
+                model.image_features(image), model.image_features(second), across_ranks=across
+            )
+        if wanted("grounding", outputs.grounding_loss):
+            losses["grounding"] = outputs.grounding_loss
+        if wanted("masked_grounding", masked_grounding_logits):
+            losses["masked_grounding"] = masked_grounding_loss(
+                masked_grounding_logits, outputs.grounded_token_ids, grounded_token_mask, across_ranks=across
+            )
         return Unimo2ForPreTrainingOutput(
             loss=sum(getattr(config, f"{name}_weight") * loss for name, loss in losses.items()) if losses else None,
             losses=losses or None,
@@ -1241,6 +1282,76 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+    def _matching_logits(self, outputs: Unimo2ModelOutput) -> torch.Tensor:
+        return self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
+
+    def _draw_wrong_pairs(
+        self,
+        image: Unimo2EncoderOutput,
+        text: Unimo2EncoderOutput,
+        logits_per_image: torch.Tensor,
+        words: torch.Tensor,
+        step: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Matching logits (B, 2) of one wrong pair a row, and labels (2 B,) of the given pairs and these."""
+        same_words = (words[:, None] == words[None]).flatten(2).all(-1)
+        rows = torch.arange(words.shape[0], device=words.device)
+        first_row = rank() * words.shape[0]
+        even = ((rows + first_row) % 2 == 0)[:, None]
+        wrong = draw_matching_negatives(
+            torch.where(even, logits_per_image, logits_per_image.t()),
+            same_words,
+            hardness=self.config.matching_hardness,
+            step=step,
+            first_row=first_row,
+        )
+        partner = torch.where(wrong < 0, rows, wrong)
+        even = even[:, 0]
+        wrong_image = _take_rows(image, torch.where(even, rows, partner))
+        wrong_text = _take_rows(text, torch.where(even, partner, rows))
+        logits = self._matching_logits(self.unimo2.ground(wrong_image, wrong_text))
+        # A row whose candidates all have its own words has no wrong partner.
+        return logits, torch.cat((torch.ones_like(rows), torch.where(wrong < 0, -100, 0)))
+
+    def _contrastive_loss(
+        self,
+        image: Unimo2EncoderOutput,
+        text: Unimo2EncoderOutput,
+        logits_per_image: torch.Tensor,
+        pair_mask: torch.Tensor | None,
+        across: bool,
+    ) -> torch.Tensor:
+        logits_per_text = logits_per_image.t()
+        if across:
+            head = self.unimo2.contrastive
+            image_features, text_features = self.unimo2.image_features(image), self.unimo2.text_features(text)
+            logits_per_image = head.logits(image_features, gather_with_gradient(text_features))
+            logits_per_text = head.logits(text_features, gather_with_gradient(image_features))
+        return contrastive_loss(
+            logits_per_image,
+            logits_per_text,
+            pair_mask,
+            mean=self.config.contrastive_mean,
+            label_smoothing=self.config.contrastive_label_smoothing,
+            across_ranks=across,
+        )
+
+    def _score_contrast_loss(
+        self,
+        image: Unimo2EncoderOutput,
+        text: Unimo2EncoderOutput,
+        pair_mask: torch.Tensor | None,
+        across: bool,
+    ) -> torch.Tensor:
+        if self.config.grounding_method == "none":
+            raise ValueError('`score_contrast_weight` needs a dictionary, but `grounding_method` is "none".')
+
+        def mean_scores(part: Unimo2EncoderOutput) -> torch.Tensor:
+            mask = part.dictionary_mask.bool()
+            return self.unimo2.dictionary.score(part.dictionary_tokens, mask) / mask.sum(1, keepdim=True).clamp(min=1)
+
+        return score_contrast_loss(mean_scores(image), mean_scores(text), pair_mask, across_ranks=across)
 
     def _draw_grounded_token_mask(
         self,

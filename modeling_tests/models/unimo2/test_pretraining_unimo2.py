@@ -1,0 +1,176 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""`Unimo2ForPreTraining` on pairs, images and texts: wrong partners, passes of their own, several processes."""
+
+import pytest
+import torch
+from torch import distributed
+from torch.multiprocessing import spawn
+
+from hf_unimo.objectives.contrastive import contrastive_loss
+from hf_unimo.objectives.matching import matching_loss
+from hf_unimo.objectives.visual_contrastive import visual_contrastive_loss
+
+from . import small
+
+
+NAME = "Unimo2ForPreTraining"
+
+
+def count_calls(module):
+    calls = []
+    module.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+@pytest.mark.parametrize("hardness", [0.0, 1.0])
+def test_matching_draws_wrong_partners(hardness):
+    model = small.model(NAME, matching_hardness=hardness)
+    inputs = {**small.texts((5, 6, 4, 7)), **small.images(4)}
+    calls = count_calls(model.unimo2.vision_model)
+    with torch.no_grad():
+        output = model(**inputs, step=3)
+        again = model(**inputs, step=3)
+        image, text = (
+            model.unimo2.encode_image(inputs["pixel_values"]),
+            model.unimo2.encode_text(inputs["input_ids"], inputs["attention_mask"]),
+        )
+        words = inputs["input_ids"]
+        wrong, labels = model._draw_wrong_pairs(image, text, output.logits_per_image, words, step=3)
+        expected = matching_loss(torch.cat((output.matching_logits, wrong)), labels)
+    assert labels.tolist() == [1] * 4 + [0] * 4
+    torch.testing.assert_close(output.losses["matching"], expected)
+    assert torch.equal(output.losses["matching"], again.losses["matching"])
+    assert len(calls) == 3  # one for each of the two forwards and ours: wrong pairs are not encoded again
+
+
+def test_wrong_pairs_are_given_pairs_with_another_partner():
+    model = small.model(NAME)
+    inputs = {**small.texts((5, 6, 4, 7)), **small.images(4)}
+    found = []
+    model.unimo2.grounded_model.register_forward_pre_hook(lambda module, args: found.append(args[0]))
+    with torch.no_grad():
+        model(**inputs)
+    given, wrong = (states.split([17, 6, 7], dim=1) for states in found)
+    for row in range(4):
+        kept, other = (0, 2) if row % 2 == 0 else (2, 0)
+        assert torch.equal(wrong[kept][row], given[kept][row])
+        matches = [torch.equal(wrong[other][row], given[other][candidate]) for candidate in range(4)]
+        assert sum(matches) == 1 and not matches[row]
+
+
+def test_equal_captions_are_no_negatives():
+    model = small.model(NAME)
+    inputs = {"input_ids": torch.tensor([[0, 5, 6, 2]] * 4), **small.images(4)}
+    with torch.no_grad():
+        image, text = model.unimo2.encode_image(inputs["pixel_values"]), model.unimo2.encode_text(inputs["input_ids"])
+        _, labels = model._draw_wrong_pairs(image, text, torch.zeros(4, 4), inputs["input_ids"], step=0)
+        loss = model(**inputs).losses["matching"]
+    assert labels.tolist() == [1] * 4 + [-100] * 4 and torch.isfinite(loss)
+
+
+def test_masked_words_can_have_a_pass_of_their_own():
+    model = small.model(NAME)
+    inputs, labels = {**small.texts(), **small.images()}, small.labels("Unimo2ForMaskedLM")["labels"]
+    masked = torch.where(inputs["attention_mask"] == 1, 4, inputs["input_ids"])
+    with torch.no_grad():
+        both = model(**inputs, labels=labels, masked_input_ids=masked)
+        whole = model(**inputs)
+        hidden = model(**{**inputs, "input_ids": masked}, labels=labels)
+    torch.testing.assert_close(both.losses["mlm"], hidden.losses["mlm"])
+    torch.testing.assert_close(both.mlm_logits, hidden.mlm_logits)
+    for name in ("contrastive", "matching", "grounding"):
+        torch.testing.assert_close(both.losses[name], whole.losses[name])
+
+
+def test_images_alone_learn_from_two_views():
+    model = small.model(NAME)
+    first, second = small.images(seed=2), small.images(seed=3)
+    with torch.no_grad():
+        output = model(**first, second_pixel_values=second["pixel_values"])
+        features = [model.unimo2.get_image_features(**views).pooler_output for views in (first, second)]
+    assert set(output.losses) == {"visual_contrastive", "grounding"}
+    torch.testing.assert_close(output.losses["visual_contrastive"], visual_contrastive_loss(*features))
+
+
+def test_score_contrast_reaches_the_dictionary():
+    model = small.model(
+        NAME, score_contrast_weight=0.5, contrastive_weight=0.0, grounding_weight=0.0, matching_weight=0
+    )
+    output = model.train()(**small.texts(), **small.images())
+    assert set(output.losses) == {"score_contrast"}
+    torch.testing.assert_close(output.loss, 0.5 * output.losses["score_contrast"])
+    output.loss.backward()
+    assert model.unimo2.dictionary.embeddings.weight.grad.abs().sum() > 0
+    assert model.unimo2.dictionary.temperature.grad.abs() > 0
+
+
+def test_score_contrast_needs_a_dictionary():
+    model = small.model(NAME, score_contrast_weight=0.5, grounding_method="none")
+    with pytest.raises(ValueError, match="`score_contrast_weight` needs a dictionary"):
+        model(**small.texts(), **small.images())
+
+
+def test_contrast_uses_the_given_pairs():
+    model = small.model(NAME)
+    labels = torch.tensor([1, 0, -100])
+    with torch.no_grad():
+        output = model(**small.texts(), **small.images(), matching_labels=labels)
+    logits = output.logits_per_image
+    expected = contrastive_loss(logits, logits.t(), labels == 1)
+    torch.testing.assert_close(output.losses["contrastive"], expected)
+
+
+# Two processes -------------------------------------------------------------------------------------------------------
+
+LENGTHS = (9, 4, 7, 3, 5, 8)
+
+
+def batch(kind):
+    """Six rows; the halves have different numbers of words, masked words and pairs."""
+    texts, images = small.texts(LENGTHS), small.images(6)
+    labels = torch.where(texts["attention_mask"] == 1, texts["input_ids"], -100)
+    labels[3:, 2:] = -100
+    if kind == "images":
+        return {**images, "second_pixel_values": small.images(6, seed=8)["pixel_values"]}
+    if kind == "text":
+        return {**texts, "labels": labels}
+    return {**texts, **images, "labels": labels, "matching_labels": torch.tensor([1, 1, 0, 1, -100, 0])}
+
+
+def losses_and_gradients(kind, rows):
+    model = small.model(NAME, score_contrast_weight=0.7, contrastive_label_smoothing=0.1).train()
+    output = model(**{name: value[rows] for name, value in batch(kind).items()})
+    output.loss.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {name: loss.detach() for name, loss in output.losses.items()}, gradients
+
+
+def work(rank, folder):
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    found = {kind: losses_and_gradients(kind, slice(3 * rank, 3 * rank + 3)) for kind in ("pairs", "images", "text")}
+    torch.save(found, f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretraining")
+    spawn(work, (str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("kind", ["pairs", "images", "text"])
+def test_two_processes_equal_one(kind, two_processes):
+    losses, gradients = losses_and_gradients(kind, slice(None))
+    (first, first_gradients), (second, second_gradients) = (result[kind] for result in two_processes)
+    assert losses.keys() == first.keys() == second.keys()
+    for name, loss in losses.items():
+        torch.testing.assert_close((first[name] + second[name]) / 2, loss, rtol=1e-6, atol=1e-6)
+    assert gradients.keys() == first_gradients.keys()
+    largest = max(gradient.abs().max() for gradient in gradients.values())
+    for name, gradient in gradients.items():
+        mean = (first_gradients[name] + second_gradients[name]) / 2
+        torch.testing.assert_close(
+            mean, gradient, rtol=1e-5, atol=1e-5 * largest.item(), msg=lambda t, n=name: f"{n}: {t}"
+        )
