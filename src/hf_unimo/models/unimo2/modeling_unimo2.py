@@ -182,6 +182,7 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Softmax attention over (B, heads, tokens, width): returns (B, tokens, heads, width) and the weights."""
     scores = torch.matmul(query * scaling, key.transpose(2, 3))
     if attention_mask is not None:
         scores = scores + attention_mask
@@ -240,6 +241,8 @@ class Unimo2Attention(nn.Module):
 
 
 class Unimo2MLP(nn.Module):
+    """Feed-forward layer: affine, activation, affine."""
+
     def __init__(self, config: Unimo2VisionConfig | Unimo2TextConfig | Unimo2GroundedConfig):
         super().__init__()
         self.activation_fn = ACT2FN[config.hidden_act]
@@ -1194,8 +1197,7 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
                 do not count.
             matching_labels (`(B,)`, *optional*): 1 where image and text belong together, 0 where not, -100 where the
                 row is no pair. Without them every row is a pair, and matching draws a wrong partner for each: a text
-                    for even
-                rows, an image for odd ones, never one with the same words. Only the fusion encoder runs again.
+                for even rows, an image for odd ones, never one with the same words. Only the fusion encoder runs again.
             masked_input_ids (`(B, L)`, *optional*): The texts with words masked, for a pass of their own through text
                 and fusion encoder; all else then sees `input_ids` whole. By default `input_ids` are masked already.
             second_pixel_values (`(B, 3, height, width)`, *optional*): Another view of each image, for visual contrast.
