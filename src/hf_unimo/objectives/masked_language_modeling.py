@@ -22,9 +22,8 @@ def masked_language_modeling_loss(
         labels (`(batch, length)` or `(words,)`, int64): The hidden words' ids, -100 elsewhere. Words of a text that
             does not belong to its picture are best left out (-100), as the first implementation does.
         weights (same shape as `labels`, *optional*): The loss is multiplied by the mean of `weights`. This is what the
-            first implementation does with its weight for words of pairs (`mm_lr_weight`): a broadcast makes it the
-                mean
-            over all words instead of one factor for each.
+            first implementation does with its weight for words of pairs (`mm_lr_weight`): a broadcast makes it
+            the mean over all words instead of one factor for each.
         num_items_in_batch (*optional*): Divisor instead of the number of masked words.
         across_ranks (`bool`): Whether ranks with different numbers of masked words count as one batch; every rank must
             then call.

@@ -157,27 +157,27 @@ class Unimo2Config(PreTrainedConfig):
         vision_config, text_config, grounded_config (`dict` or config, *optional*): The three encoders. One width.
         dictionary_size (`int`, defaults to 2048): Number of entries of the dictionary.
         num_grounded_tokens (`int`, defaults to 100): Number of entries chosen for an input
-        (`grounding_method="topk"`). grounding_method (`"topk"`, `"nearest"` or `"none"`, defaults to `"topk"`): `topk`
-            chooses the entries with the highest scores summed over all patches and words; `nearest` maps each patch
-            and each word to its nearest entry; `none` has no dictionary, image and text attend to each other directly
-            (the paper's "w/o GD").
+            (`grounding_method="topk"`).
+        grounding_method (`"topk"`, `"nearest"` or `"none"`, defaults to `"topk"`): `topk` chooses the entries with the
+            highest scores summed over all patches and words; `nearest` maps each patch and each word to its nearest
+            entry; `none` has no dictionary, image and text attend to each other directly (the paper's "w/o GD").
         fusion_attention (`"grounded"` or `"full"`, defaults to `"grounded"`): `grounded` keeps image and text blind to
             each other; `full` keeps the dictionary but lets them see each other (the paper's "w/o G.T.").
         grounding_projection (`bool`, defaults to `False`): Whether patches and words pass a projection of their own,
             ReLU and L2 normalisation before the dictionary.
         grounded_positions (`bool`, defaults to `False`): Whether the grounded tokens get rows of the text position
-        table. grounding_token_weight (`float`, defaults to 1.0): Weight of the part of the grounding loss that moves
-            entries towards tokens (alpha of the first implementation).
-        grounding_entry_weight (`float`, defaults to 0.25): Weight of the part that moves tokens towards entries
-        (beta). grounding_mask_ratio (`float`, defaults to 0.0): Share of grounded tokens that [`Unimo2ForPreTraining`]
-            hides in training and predicts.
+            table.
+        grounding_token_weight (`float`, defaults to 1.0): Weight of the part of the grounding loss that moves entries
+            towards tokens (alpha of the first implementation).
+        grounding_entry_weight (`float`, defaults to 0.25): Weight of the part that moves tokens towards entries (beta).
+        grounding_mask_ratio (`float`, defaults to 0.0): Share of grounded tokens that [`Unimo2ForPreTraining`] hides in
+            training and predicts.
         dictionary_temperature_init (`float`, defaults to 100.0): Initial temperature of the dictionary scores.
-        dictionary_initializer_range (`float`, *optional*): Entries start uniform in plus/minus this;
-            `1 / dictionary_size` by default.
+        dictionary_initializer_range (`float`, *optional*): Entries start uniform in plus/minus this; by default
+            `1 / dictionary_size`.
         contrastive_projection (`"none"`, `"separate"` or `"shared"`, defaults to `"none"`): What stands between the
             class states of the two encoders and their contrastive features: nothing, a projection each with L2
-                normalisation, or
-            the grounding projections with L2 normalisation.
+            normalisation, or the grounding projections with L2 normalisation.
         contrastive_activation (`str`, defaults to `"relu"`): Activation after a contrastive projection.
         contrastive_normalization (`"both"` or `"image"`, defaults to `"image"`): Which features are L2-normalised when
             there is no contrastive projection. The first implementation leaves the text's as they are.
@@ -187,19 +187,17 @@ class Unimo2Config(PreTrainedConfig):
         contrastive_label_smoothing (`float`, defaults to 0.0): Label smoothing of the contrastive loss.
         matching_fusion (`"mul"` or `"sum"`, defaults to `"mul"`): How the pooled image and the pooled text are joined
             for heads that judge a pair.
+        matching_hardness (`float`, defaults to 0.0): How [`Unimo2ForPreTraining`] draws wrong partners: 0 evenly, 1
+            from the contrastive softmax.
         similarity_weight (`float`, defaults to 0.3): Weight of the contrastive similarity in the retrieval score.
         classifier_dropout (`float`, defaults to 0.1): Dropout before a classifier.
         caption_label_smoothing (`float`, defaults to 0.1): Label smoothing of the captioning loss.
         mlm_weight, matching_weight, contrastive_weight, grounding_weight, masked_grounding_weight,
-            visual_contrastive_weight (`float`, default to 1.0), score_contrast_weight (`float`, defaults to 0.0):
-                Weights
-            of the losses that [`Unimo2ForPreTraining`] sums; an objective of weight 0 is not computed.
-        matching_hardness (`float`, defaults to 0.0): How [`Unimo2ForPreTraining`] draws negatives for matching: 0
-            evenly, 1 from the contrastive softmax.
+        visual_contrastive_weight (`float`, default to 1.0), score_contrast_weight (`float`, defaults to 0.0):
+            Weights of the losses that [`Unimo2ForPreTraining`] sums; an objective of weight 0 is not computed.
         official_padding (`bool`, defaults to `False`): `False`: padding never reaches the dictionary and every row is
             independent of its batch. `True`: as in the first implementation, padded words feed the dictionary and
-                masks add
-            -10,000 (eager and sdpa attention only).
+            masks add -10,000 (eager and sdpa attention only).
         tie_word_embeddings (`bool`, defaults to `True`): Whether the language head uses the word embeddings.
         tie_dictionary (`bool`, defaults to `True`): Whether the masked-grounding head uses the dictionary's entries.
         initializer_range (`float`, defaults to 0.02): Standard deviation of the heads' and projections' weights.

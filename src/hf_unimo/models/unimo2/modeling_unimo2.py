@@ -1197,7 +1197,8 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
                 do not count.
             matching_labels (`(B,)`, *optional*): 1 where image and text belong together, 0 where not, -100 where the
                 row is no pair. Without them every row is a pair, and matching draws a wrong partner for each: a text
-                for even rows, an image for odd ones, never one with the same words. Only the fusion encoder runs again.
+                for even rows, an image for odd ones, never one with the same words. Only the fusion encoder runs
+                again.
             masked_input_ids (`(B, L)`, *optional*): The texts with words masked, for a pass of their own through text
                 and fusion encoder; all else then sees `input_ids` whole. By default `input_ids` are masked already.
             second_pixel_values (`(B, 3, height, width)`, *optional*): Another view of each image, for visual contrast.
