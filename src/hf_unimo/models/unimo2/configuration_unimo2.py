@@ -169,9 +169,10 @@ class Unimo2Config(PreTrainedConfig):
             table.
         grounding_token_weight (`float`, defaults to 1.0): Weight of the part of the grounding loss that moves entries
             towards tokens (alpha of the first implementation).
-        grounding_entry_weight (`float`, defaults to 0.25): Weight of the part that moves tokens towards entries (beta).
-        grounding_mask_ratio (`float`, defaults to 0.0): Share of grounded tokens that [`Unimo2ForPreTraining`] hides in
-            training and predicts.
+        grounding_entry_weight (`float`, defaults to 0.25): Weight of the part that moves tokens towards entries
+            (beta).
+        grounding_mask_ratio (`float`, defaults to 0.0): Share of grounded tokens that [`Unimo2ForPreTraining`] hides
+            in training and predicts.
         dictionary_temperature_init (`float`, defaults to 100.0): Initial temperature of the dictionary scores.
         dictionary_initializer_range (`float`, *optional*): Entries start uniform in plus/minus this; by default
             `1 / dictionary_size`.
