@@ -63,11 +63,12 @@ def write_report(path, results, log, facts):
         "",
         *[f"* {line}" for line in facts["protocol"]],
         "* Measured on the saved model, loaded with `AutoModel` and `AutoProcessor`; its features differ from the "
-        f"trained model's by at most {facts['reload difference']:.0e}. Candidates are all pictures (captions) of the "
-        f"gallery; a caption is the label and the first {TEST_TAGS} tags. Ties count against the model.",
+        f"trained model's by at most {facts['reload difference']:.1g}. Candidates are all pictures (captions) of the "
+        f"gallery; a caption is the label and the first {TEST_TAGS} tags. Ties count against the model. The script's "
+        "settings were chosen by looking at these galleries; there is no validation split.",
         "* Zero-shot: the nearest of the groups that the gallery has. A group is the mean feature of its subgroups' "
-        'names, read as captions ("animal, bird"); the names of the groups were no part of the training.',
-        f"* {facts['seconds']:.0f} s of training on {facts['threads']} threads, "
+        'names, read as captions ("animal, bird"); which group a picture belongs to was no part of the training.',
+        f"* {facts['seconds']:.0f} s of training on {facts['threads']} thread{'s' * (facts['threads'] > 1)}, "
         f"{facts['pairs'] / facts['seconds']:.0f} pairs a second. {facts['versions']}.",
         "",
         "Loss, mean since the line before:",
