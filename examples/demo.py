@@ -46,7 +46,7 @@ from hf_unimo import Unimo2Config, Unimo2ForPreTraining, Unimo2ImageProcessorPil
 from hf_unimo.errors import BadInputError, CheckFailedError
 
 
-STEPS, BATCH_SIZE = 1200, 128
+STEPS, BATCH_SIZE = 1000, 128
 LEAST_TIMES_CHANCE = 5  # recall at 10 on unseen concepts, after STEPS * BATCH_SIZE pairs
 PAIRS, TOKENIZER = "emoji.parquet", "tokenizer/tokenizer.json"  # below --data
 TRAIN_PARTS = (3, 6)  # label and tags count as one each

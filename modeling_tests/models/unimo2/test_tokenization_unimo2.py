@@ -398,3 +398,12 @@ def test_missing_official_files(tmp_path):
     (tmp_path / "vocab.txt").write_text("0\n1\n2\n", encoding="utf-8")
     with pytest.raises(BadInputError, match=r"has no line \[CLS\], \[MASK\]"):
         read_official_vocabulary(tmp_path)
+
+
+def test_saving_forgets_what_the_last_call_truncated_to(small, tmp_path):
+    """Otherwise a reloaded processor would truncate to it: it takes a tokenizer's saved settings for defaults."""
+    small(["abc def ghi"] * 2, truncation=True, max_length=4, padding="max_length")
+    again = reload(small, tmp_path)
+    assert "max_length" not in again.init_kwargs
+    assert json.loads((tmp_path / "tokenizer.json").read_text())["truncation"] is None
+    assert again("abc def ghi")["input_ids"] == small("abc def ghi")["input_ids"]

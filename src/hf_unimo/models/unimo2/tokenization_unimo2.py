@@ -92,6 +92,14 @@ class Unimo2Tokenizer(TokenizersBackend):
             special_tokens=[(cls, self.cls_token_id), (sep, self.sep_token_id)],
         )
 
+    def save_pretrained(self, *args, **kwargs):
+        """Saves the tokenizer; see `TokenizersBackend.save_pretrained`."""
+        # What the last call truncated and padded to is no property of the tokenizer, but tokenizer.json would keep it,
+        # and the reloaded one go on with it.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        return super().save_pretrained(*args, **kwargs)
+
     def _encode_plus(self, *args, **kwargs):
         # The base class hands texts and pairs of all shapes to `self._tokenizer.encode_batch` and makes a
         # `BatchEncoding` of what returns. A copy gets another `encode_batch`, as other threads may be using `self`.
