@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[dev]"
 	touch $@
 
-# Real pictures, real words, four minutes: trains, evaluates, saves, reloads and writes runs/demo/report.md
+# Real pictures, real words, about five minutes: trains, evaluates, saves, reloads and writes runs/demo/report.md
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py --output runs/demo
 

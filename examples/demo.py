@@ -4,7 +4,7 @@
     python examples/demo.py --output runs/demo
 
 Plain `transformers.Trainer` and `Unimo2ForPreTraining` with two objectives, image-text contrast and the grounding
-loss; five to six minutes on two free cores. Then retrieval in both directions and zero-shot classification on concepts
+loss; about five minutes on two cores. Then retrieval in both directions and zero-shot classification on concepts
 and on a drawing style that were never trained on, with chance beside every figure.
 
 The output folder gets `model/` (for `AutoModel.from_pretrained`), `report.md`, `retrieval.png` and `metrics.json`. A
