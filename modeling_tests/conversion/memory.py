@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--size", choices=["base", "small"], default="base")
     parser.add_argument("--layouts", nargs="+", choices=LIMITS, default=list(LIMITS))
     args = parser.parse_args()
+    args.work_dir.mkdir(parents=True, exist_ok=True)
     for layout in args.layouts:
         with tempfile.TemporaryDirectory(dir=args.work_dir) as folder:
             result = measure(Path(folder), layout, synthetic_config(args.size))
