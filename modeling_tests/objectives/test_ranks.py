@@ -88,6 +88,7 @@ def two_processes(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", losses(first_weight(), inputs(), across=False))
 def test_the_mean_over_ranks_is_the_whole(name, two_processes):
     loss, gradient = values_and_gradients(first_weight(), inputs(), across=False)[name]
@@ -96,6 +97,7 @@ def test_the_mean_over_ranks_is_the_whole(name, two_processes):
     torch.testing.assert_close((found[0][1] + found[1][1]) / 2, gradient, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_rows_are_gathered_in_rank_order(two_processes):
     assert [result[2:] for result in two_processes] == [(0, 2), (1, 2)]
     assert all(result[1].tolist() == [0, 1] for result in two_processes)

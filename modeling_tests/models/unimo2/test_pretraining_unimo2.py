@@ -160,6 +160,7 @@ def two_processes(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pairs", "images", "text"])
 def test_two_processes_equal_one(kind, two_processes):
     losses, gradients = losses_and_gradients(kind, slice(None))

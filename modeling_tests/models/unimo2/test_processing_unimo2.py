@@ -98,6 +98,7 @@ def test_save_and_reload_through_the_auto_classes(processor, images, tmp_path):
     assert type(AutoImageProcessor.from_pretrained(tmp_path, backend="pil")) is Unimo2ImageProcessorPil
 
 
+@pytest.mark.slow
 def test_as_custom_code_of_a_repository(processor, tmp_path):
     """The four files work when copied flat into a repository and loaded where hf_unimo is not imported."""
     source = Path(sys.modules[Unimo2Processor.__module__].__file__).parent
