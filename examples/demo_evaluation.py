@@ -4,6 +4,9 @@
 import torch
 from torch.nn import functional as F
 
+from hf_unimo.evaluation.metrics.dictionary import dictionary_usage
+from hf_unimo.evaluation.metrics.retrieval import retrieval_metrics
+
 
 GALLERIES = {  # title -> split, style
     "unseen concepts, twemoji": ("test", "twemoji"),
@@ -27,18 +30,11 @@ def full_caption(row):
     return caption([row["label"], *row["tags"][:TEST_TAGS]])
 
 
-def retrieval_ranks(similarities):
-    """
-    Ranks (queries,), 0 is best, of the right answers: those on the diagonal of `similarities` (queries, candidates).
-    Every other candidate that is not strictly below counts as better: ties and NaN count against the model.
-    """
-    right = similarities.diagonal()[:, None]
-    return similarities.shape[1] - 1 - (similarities < right).sum(1)
-
-
-def recalls(ranks):
-    """`{"R@1": ..., ...}`: share of the ranks below 1, 5, 10."""
-    return {f"R@{k}": (ranks < k).double().mean().item() for k in NEIGHBOURS}
+def recalls(similarities):
+    """`{"image to text": {"R@1": ...}, "text to image": ...}` of a gallery's images and their texts, row by row."""
+    found = retrieval_metrics(similarities.numpy(), range(len(similarities)), NEIGHBOURS)
+    sides = zip(DIRECTIONS, ("text", "image"))
+    return {title: {f"R@{k}": found[f"{side}_recall@{k}"] for k in NEIGHBOURS} for title, side in sides}
 
 
 def chance_recalls(candidates):
@@ -49,15 +45,6 @@ def chance_recalls(candidates):
 def classify(image_features, class_features):
     """Number (images,) of the class whose features are the most similar."""
     return (image_features @ class_features.t()).argmax(1)
-
-
-def mean_overlap(chosen):
-    """Mean Jaccard overlap of all pairs of rows of `chosen` (rows, K), ids that differ within a row."""
-    members = torch.zeros(len(chosen), int(chosen.max()) + 1).scatter_(1, chosen, 1.0)
-    common = members @ members.t()
-    overlap = common / (2 * chosen.shape[1] - common)
-    rows = len(chosen)
-    return ((overlap.sum() - rows) / (rows * (rows - 1))).item()
 
 
 class Encoder:
@@ -99,22 +86,20 @@ class Encoder:
 def evaluate(encoder, rows, groups):
     """Retrieval, zero-shot classification and use of the dictionary on one gallery."""
     images, texts = encoder.images(rows), encoder.texts([full_caption(row) for row in rows])
-    similarities = images @ texts.t()
     present = sorted({row["group"] for row in rows})
     truth = torch.tensor([present.index(row["group"]) for row in rows])
     predicted = classify(images, torch.stack([groups[group] for group in present]))
-    chosen = encoder.entries(rows)
+    usage = dictionary_usage(encoder.entries(rows).numpy(), encoder.model.config.dictionary_size)
     return {
         "pictures": len(rows),
-        DIRECTIONS[0]: recalls(retrieval_ranks(similarities)),
-        DIRECTIONS[1]: recalls(retrieval_ranks(similarities.t())),
+        **recalls(images @ texts.t()),
         "chance": chance_recalls(len(rows)),
         "groups": {
             "accuracy": (predicted == truth).double().mean().item(),
             "number": len(present),
             "largest": truth.bincount().max().item() / len(rows),
         },
-        "dictionary": {"used": chosen.unique().numel(), "overlap": mean_overlap(chosen)},
+        "dictionary": {"used": usage["entries_used"], "overlap": usage["overlap"]},
     }
 
 

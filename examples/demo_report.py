@@ -64,7 +64,7 @@ def write_report(path, results, log, facts):
         *[f"* {line}" for line in facts["protocol"]],
         "* Measured on the saved model, loaded with `AutoModel` and `AutoProcessor`; its features differ from the "
         f"trained model's by at most {facts['reload difference']:.1g}. Candidates are all pictures (captions) of the "
-        f"gallery; a caption is the label and the first {TEST_TAGS} tags. Ties count against the model. The script's "
+        f"gallery; a caption is the label and the first {TEST_TAGS} tags. The script's "
         "settings were chosen by looking at these galleries; there is no validation split.",
         "* Zero-shot: the nearest of the groups that the gallery has. A group is the mean feature of its subgroups' "
         'names, read as captions ("animal, bird"); which group a picture belongs to was no part of the training.',

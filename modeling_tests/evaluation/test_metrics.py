@@ -62,6 +62,16 @@ def test_texts_without_images_and_images_without_texts_are_refused(image_of_text
         retrieval_metrics(np.zeros((2, 3)), image_of_text)
 
 
+def test_scores_without_rank_are_refused():
+    with pytest.raises(ValueError, match="holds NaN"):
+        retrieval_metrics(np.full((2, 2), np.nan), [0, 1])
+
+
+def test_equal_scores_are_worth_chance():
+    found = retrieval_metrics(np.zeros((20, 20)), np.arange(20))
+    assert (found["image_recall@1"], found["text_recall@5"]) == (0.05, 0.25)
+
+
 def test_labels_of_another_length_are_refused():
     with pytest.raises(ValueError, match="one class a row"):
         classification_metrics(np.zeros(3), np.zeros(4))

@@ -25,7 +25,8 @@ def retrieval_metrics(
         `text`.
 
     Raises:
-        ValueError: If `image_of_text` does not give one existing row for each text, or an image has no text.
+        ValueError: If `image_of_text` does not give one existing row for each text, an image has no text, or a score
+            is NaN.
     """
     scores, image_of_text = np.asarray(scores), np.asarray(image_of_text)
     num_images, num_texts = scores.shape
@@ -33,6 +34,8 @@ def retrieval_metrics(
         raise ValueError(f"`image_of_text` must have shape ({num_texts},), but has {image_of_text.shape}.")
     if set(np.unique(image_of_text)) != set(range(num_images)):
         raise ValueError(f"`image_of_text` must name each of the {num_images} images at least once and no other.")
+    if np.isnan(scores).any():
+        raise ValueError("`scores` holds NaN, which has no rank.")
     texts = np.arange(num_texts)
     image_ranks = ranks(scores.T)[texts, image_of_text]
     text_ranks = np.full(num_images, num_texts)
