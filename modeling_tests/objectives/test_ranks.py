@@ -3,8 +3,6 @@
 
 import pytest
 import torch
-from torch import distributed
-from torch.multiprocessing import spawn
 
 from hf_unimo.objectives import ranks
 from hf_unimo.objectives.contrastive import contrastive_loss
@@ -14,6 +12,7 @@ from hf_unimo.objectives.masked_language_modeling import masked_language_modelin
 from hf_unimo.objectives.matching import matching_loss
 from hf_unimo.objectives.score_contrast import score_contrast_loss
 from hf_unimo.objectives.visual_contrastive import visual_contrastive_loss
+from modeling_tests import two_processes
 
 
 ROWS, WORDS, WIDTH = 6, 5, 8
@@ -72,35 +71,30 @@ def first_weight():
     return torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(4)) / WIDTH**0.5
 
 
-def work(rank, folder):
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+def work(rank):
     half = {name: value[rank * 3 : rank * 3 + 3] for name, value in inputs().items()}
     found = values_and_gradients(first_weight(), half, across=True)
-    rows = ranks.gather(torch.tensor([rank]))
-    torch.save((found, rows, ranks.rank(), ranks.world_size()), f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+    return found, ranks.gather(torch.tensor([rank])), ranks.rank(), ranks.world_size()
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    spawn(work, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+def both(tmp_path_factory):
+    return two_processes.results(work, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", losses(first_weight(), inputs(), across=False))
-def test_the_mean_over_ranks_is_the_whole(name, two_processes):
+def test_the_mean_over_ranks_is_the_whole(name, both):
     loss, gradient = values_and_gradients(first_weight(), inputs(), across=False)[name]
-    found = [result[0][name] for result in two_processes]
+    found = [result[0][name] for result in both]
     torch.testing.assert_close((found[0][0] + found[1][0]) / 2, loss, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close((found[0][1] + found[1][1]) / 2, gradient, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.slow
-def test_rows_are_gathered_in_rank_order(two_processes):
-    assert [result[2:] for result in two_processes] == [(0, 2), (1, 2)]
-    assert all(result[1].tolist() == [0, 1] for result in two_processes)
+def test_rows_are_gathered_in_rank_order(both):
+    assert [result[2:] for result in both] == [(0, 2), (1, 2)]
+    assert all(result[1].tolist() == [0, 1] for result in both)
 
 
 def test_one_process_gathers_nothing():

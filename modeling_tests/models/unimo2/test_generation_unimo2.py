@@ -137,6 +137,21 @@ def test_the_prefix_is_filled_once():
     torch.testing.assert_close(again.logits[:, -1], whole.logits[:, -1], atol=1e-5, rtol=1e-5)
 
 
+def test_tags_in_the_cache_need_position_ids():
+    """Without them the caption's positions would go on from the tags', unnoticed."""
+    model = small.model(NAME)
+    types, cache = torch.tensor([[0, 0, 1]]), DynamicCache()
+    step = {"input_ids": torch.tensor([[7]]), "token_type_ids": torch.tensor([[1]]), "past_key_values": cache}
+    with torch.no_grad():
+        model(input_ids=torch.tensor([[5, 6, 0]]), token_type_ids=types, **small.images(1), past_key_values=cache)
+        with pytest.raises(ValueError, match="covers 1 of 4 words"):
+            model(**step)
+        again = model(**step, position_ids=torch.tensor([[3]]))
+        words, types = torch.tensor([[5, 6, 0, 7]]), torch.tensor([[0, 0, 1, 1]])
+        whole = model(input_ids=words, token_type_ids=types, **small.images(1))
+    torch.testing.assert_close(again.logits[:, -1], whole.logits[:, -1], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("implementation", ["static", "quantized", "offloaded"])
 def test_other_caches_are_refused(implementation):
     model = small.model(NAME)

@@ -3,12 +3,11 @@
 
 import pytest
 import torch
-from torch import distributed
-from torch.multiprocessing import spawn
 
 from hf_unimo.objectives.contrastive import contrastive_loss
 from hf_unimo.objectives.matching import matching_loss
 from hf_unimo.objectives.visual_contrastive import visual_contrastive_loss
+from modeling_tests import two_processes
 
 from . import small
 
@@ -145,26 +144,21 @@ def losses_and_gradients(kind, rows):
     return {name: loss.detach() for name, loss in output.losses.items()}, gradients
 
 
-def work(rank, folder):
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    found = {kind: losses_and_gradients(kind, slice(3 * rank, 3 * rank + 3)) for kind in ("pairs", "images", "text")}
-    torch.save(found, f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+def work(rank):
+    half = slice(3 * rank, 3 * rank + 3)
+    return {kind: losses_and_gradients(kind, half) for kind in ("pairs", "images", "text")}
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pretraining")
-    spawn(work, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+def both(tmp_path_factory):
+    return two_processes.results(work, tmp_path_factory.mktemp("pretraining"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pairs", "images", "text"])
-def test_two_processes_equal_one(kind, two_processes):
+def test_two_processes_equal_one(kind, both):
     losses, gradients = losses_and_gradients(kind, slice(None))
-    (first, first_gradients), (second, second_gradients) = (result[kind] for result in two_processes)
+    (first, first_gradients), (second, second_gradients) = (result[kind] for result in both)
     assert losses.keys() == first.keys() == second.keys()
     for name, loss in losses.items():
         torch.testing.assert_close((first[name] + second[name]) / 2, loss, rtol=1e-6, atol=1e-6)

@@ -1785,7 +1785,12 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
         real = attention_mask.long()
         offset = self.config.text_config.position_offset
         positions = text_position_ids(real, offset)
-        if token_type_ids is not None and token_type_ids.shape[1] == real.shape[1]:
+        if token_type_ids is not None:
+            if token_type_ids.shape[1] != real.shape[1]:
+                raise ValueError(
+                    f"`token_type_ids` covers {token_type_ids.shape[1]} of {real.shape[1]} words, so the tags among "
+                    "the cached ones cannot be counted: pass `position_ids`."
+                )
             num_tags = (real * (token_type_ids == 0)).sum(1, keepdim=True)
             is_caption = real * (token_type_ids != 0)
             positions = positions - num_tags * is_caption
