@@ -1,12 +1,12 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""A directory appears whole or not at all."""
+"""A directory appears whole or not at all; a file is replaced whole or stays."""
 
 import os
 
 import pytest
 
 from hf_unimo.errors import BadInputError
-from hf_unimo.files import check_destination, staged_directory
+from hf_unimo.files import check_destination, staged_directory, write_atomically
 
 
 def test_it_appears_when_it_is_whole(tmp_path):
@@ -38,3 +38,23 @@ def test_nothing_is_overwritten(kind, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(BadInputError, match="exists and is not"):
         check_destination(tmp_path / kind)
+
+
+def test_a_file_is_replaced_whole(tmp_path, monkeypatch):
+    path = tmp_path / "card.md"
+    write_atomically(path, "größer\n")
+    assert path.read_bytes() == "größer\n".encode()
+    write_atomically(str(path), b"\x00")
+    assert path.read_bytes() == b"\x00"
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+
+    def fail(*args):
+        assert path.read_bytes() == b"\x00"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    assert path.read_bytes() == b"\x00" and sorted(os.listdir(tmp_path)) == ["card.md", "plain"]

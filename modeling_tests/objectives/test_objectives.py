@@ -106,7 +106,10 @@ def test_negatives_are_never_forbidden_and_depend_on_seed_step_and_row_only():
     assert torch.equal(first, draw_matching_negatives(logits, forbidden, seed=1, step=2))
     assert not torch.equal(first, draw_matching_negatives(logits, forbidden, seed=1, step=3))
     halves = [
-        draw_matching_negatives(logits[i : i + 4], forbidden[i : i + 4], seed=1, step=2, first_row=i) for i in (0, 4)
+        draw_matching_negatives(
+            logits[i : i + 4], forbidden[i : i + 4], seed=1, step=2, row_ids=torch.arange(i, i + 4)
+        )
+        for i in (0, 4)
     ]
     assert torch.equal(torch.cat(halves), first)
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""Writing a directory: all of it or nothing, and never over something else."""
+"""Writing a directory or a file: all of it or nothing."""
 
 import os
 import shutil
@@ -53,6 +53,26 @@ def staged_directory(destination: str | os.PathLike, size: int = 0) -> Iterator[
         for folder in missing:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+        raise
+
+
+def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
+    """
+    Writes a file, text as UTF-8, over one that may be there: whoever reads `path` finds the old or the new content,
+    never a part, also after the process was killed. The directory must exist.
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    handle, staging = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        os.chmod(staging, 0o666 & ~_umask())
+        os.replace(staging, path)
+    except BaseException:
+        os.unlink(staging)
         raise
 
 

@@ -31,7 +31,7 @@ from transformers.utils import (
     SAFE_WEIGHTS_NAME,
 )
 
-from .card import model_card
+from .card import USE_BEGIN, completed_card, model_card
 from .errors import BadInputError
 from .files import check_destination, staged_directory
 from .flat_code import check_code, flat_code, reference
@@ -44,6 +44,7 @@ TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 COPIED_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
+    "losses.png",
     "merges.txt",
     "special_tokens_map.json",
     "tokenizer.json",
@@ -65,8 +66,9 @@ def export_repository(
     It holds the weights and the tokenizer's files as they are; the family's code, flat; `config.json`, processor and
     tokenizer configurations with `auto_map` entries for every Auto class of the family; `generation_config.json`, if
     the family has a head that generates (the model's own, or one made of the ids in the text configuration); and a
-    card. A `README.md` in `source` is kept as it is, in place of the card, and `license` then changes nothing. Other
-    files (optimizer, scheduler, random state, training arguments, code of an earlier export) are left out.
+    card. A `README.md` in `source` is kept, in place of the card: the one that a training run wrote gets the license,
+    if it names none, and how to load the repository; any other one stays as it is. Other files (optimizer, scheduler,
+    random state, training arguments, code of an earlier export) are left out.
 
     In a process that imported `hf_unimo` the installed classes win over the exported code, except that
     `AutoTokenizer` of transformers 5.23 takes the exported tokenizer when it is given `trust_remote_code=True`.
@@ -108,11 +110,18 @@ def export_repository(
         check_code(folder)
         for name, values in settings.items():
             (folder / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        if not (folder / CARD_NAME).exists():
-            name = Path(os.path.abspath(destination)).name
-            card = model_card(saved, name, license, processor=_has_processor(settings))
-            (folder / CARD_NAME).write_text(card, encoding="utf-8")
+        name = Path(os.path.abspath(destination)).name
+        _write_card(folder / CARD_NAME, saved, name, license, _has_processor(settings))
     return destination
+
+
+def _write_card(path: Path, saved: "SavedModel", name: str, license: str, processor: bool) -> None:
+    """Writes the card, or completes the one that a training run wrote. Another card that is there stays."""
+    if not path.exists():
+        path.write_text(model_card(saved, name, license, processor), encoding="utf-8")
+    elif path.stat().st_size <= _MAX_JSON and USE_BEGIN.encode() in (written := path.read_bytes()):
+        card = completed_card(written.decode("utf-8", errors="replace"), saved, license, processor)
+        path.write_text(card, encoding="utf-8")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@
 import pytest
 import torch
 
+import hf_unimo
 from hf_unimo.objectives.contrastive import contrastive_loss
 from hf_unimo.objectives.matching import matching_loss
+from hf_unimo.objectives.matching_negatives import text_keys
 from hf_unimo.objectives.visual_contrastive import visual_contrastive_loss
 from modeling_tests import two_processes
 
@@ -33,8 +35,8 @@ def test_matching_draws_wrong_partners(hardness):
             model.unimo2.encode_image(inputs["pixel_values"]),
             model.unimo2.encode_text(inputs["input_ids"], inputs["attention_mask"]),
         )
-        words = inputs["input_ids"]
-        wrong, labels = model._draw_wrong_pairs(image, text, output.logits_per_image, words, step=3)
+        keys = text_keys(inputs["input_ids"], inputs["attention_mask"])
+        wrong, labels = model._draw_wrong_pairs(image, text, None, keys, hardness, seed=0, step=3)
         expected = matching_loss(torch.cat((output.matching_logits, wrong)), labels)
     assert labels.tolist() == [1] * 4 + [0] * 4
     torch.testing.assert_close(output.losses["matching"], expected)
@@ -62,7 +64,7 @@ def test_equal_captions_are_no_negatives():
     inputs = {"input_ids": torch.tensor([[0, 5, 6, 2]] * 4), **small.images(4)}
     with torch.no_grad():
         image, text = model.unimo2.encode_image(inputs["pixel_values"]), model.unimo2.encode_text(inputs["input_ids"])
-        _, labels = model._draw_wrong_pairs(image, text, torch.zeros(4, 4), inputs["input_ids"], step=0)
+        _, labels = model._draw_wrong_pairs(image, text, None, text_keys(inputs["input_ids"]), 0.0, seed=0, step=0)
         loss = model(**inputs).losses["matching"]
     assert labels.tolist() == [1] * 4 + [-100] * 4 and torch.isfinite(loss)
 
@@ -103,10 +105,9 @@ def test_score_contrast_reaches_the_dictionary():
     assert model.unimo2.dictionary.temperature.grad.abs() > 0
 
 
-def test_score_contrast_needs_a_dictionary():
+def test_without_a_dictionary_there_is_no_score_to_contrast():
     model = small.model(NAME, score_contrast_weight=0.5, grounding_method="none")
-    with pytest.raises(ValueError, match="`score_contrast_weight` needs a dictionary"):
-        model(**small.texts(), **small.images())
+    assert set(model(**small.texts(), **small.images()).losses) == {"matching", "contrastive"}
 
 
 def test_contrast_uses_the_given_pairs():
@@ -119,9 +120,75 @@ def test_contrast_uses_the_given_pairs():
     torch.testing.assert_close(output.losses["contrastive"], expected)
 
 
+def test_counts_say_what_each_loss_is_a_mean_over():
+    model = small.model(NAME, score_contrast_weight=1.0, grounding_mask_ratio=0.5).train()
+    labels = small.labels("Unimo2ForMaskedLM")["labels"]
+    output = model(**small.texts(), **small.images(), labels=labels)
+    assert output.counts.keys() == output.losses.keys() == set(model.objectives) - {"visual_contrastive"}
+    words, hidden = sum(small.LENGTHS), output.counts.pop("masked_grounding")
+    assert {name: int(count) for name, count in output.counts.items()} == {
+        "mlm": words,
+        "matching": 6,
+        "contrastive": 3,
+        "grounding": words - 3 + 3 * 16,
+        "score_contrast": 3,
+    }
+    assert 0 < int(hidden) < 3 * 6
+    given = model(**small.texts(), **small.images(), labels=labels, matching_labels=torch.tensor([1, 0, -100]))
+    assert int(given.counts["mlm"]) == words - small.LENGTHS[1]
+    assert (int(given.counts["matching"]), int(given.counts["contrastive"])) == (2, 1)
+
+
+def test_objective_weights_replace_those_of_the_configuration():
+    model = small.model(NAME).train()
+    inputs = {**small.texts(), **small.images(), **small.labels("Unimo2ForMaskedLM")}
+    fused = count_calls(model.unimo2.grounded_model)
+    output = model(**inputs, objective_weights={"mlm": 0.0, "matching": 0, "contrastive": 0.25})
+    assert set(output.losses) == {"contrastive", "grounding"} and not fused
+    torch.testing.assert_close(output.loss, 0.25 * output.losses["contrastive"] + output.losses["grounding"])
+    with pytest.raises(ValueError, match=r"`objective_weights` names \['itm'\], but knows mlm, matching"):
+        model(**inputs, objective_weights={"itm": 1.0})
+
+
+@pytest.mark.parametrize("own_pass", [False, True])
+def test_fusion_on_a_share_of_the_pairs(own_pass):
+    model = small.model(NAME, fusion_share=0.4).train()
+    texts, images = small.texts((5, 6, 4, 7, 3, 5)), small.images(6)
+    labels = torch.where(texts["attention_mask"] == 1, texts["input_ids"], -100)
+    masked = {"masked_input_ids": torch.where(labels > 0, 4, 1)} if own_pass else {}
+    fused = []
+    model.unimo2.grounded_model.register_forward_pre_hook(lambda module, args: fused.append(args[0].shape[0]))
+    output = model(**texts, **images, labels=labels, **masked)
+    rows = [0, 2, 5]  # the first of each 2.5 rows
+    assert fused == [3] * (3 if own_pass else 2)  # the masked pass, the given pairs and the wrong ones
+    assert int(output.counts["matching"]) == 6 and int(output.counts["contrastive"]) == 6
+    assert int(output.counts["mlm"]) == sum((5, 6, 4, 7, 3, 5)[row] for row in rows)
+    # What needs no fusion sees the whole batch, and what does sees the same as with these rows given alone.
+    whole = small.model(NAME).train()(**texts, **images, labels=labels, **masked)
+    for name in ("contrastive", "grounding"):
+        torch.testing.assert_close(output.losses[name], whole.losses[name])
+    part = {name: value[rows] for name, value in {**texts, **images, **masked}.items()}
+    alone = small.model(NAME).train()(**part, labels=labels[rows])
+    torch.testing.assert_close(output.losses["mlm"], alone.losses["mlm"])
+    torch.testing.assert_close(output.matching_logits, alone.matching_logits)
+
+
+def test_a_dictionary_of_training_can_be_left_out_at_inference(tmp_path):
+    small.model(NAME).save_pretrained(tmp_path)
+    model = getattr(hf_unimo, NAME).from_pretrained(tmp_path, grounding_method="none")
+    assert model.config.grounding_method == "none"
+    with torch.no_grad():
+        without = model(**small.texts(), **small.images())
+        given = small.model(NAME)(**small.texts(), **small.images())
+    assert without.grounded_token_ids is None
+    torch.testing.assert_close(without.logits_per_image, given.logits_per_image)  # before fusion nothing changes
+    assert (without.mlm_logits - given.mlm_logits).abs().max() > 1e-2
+
+
 # Two processes -------------------------------------------------------------------------------------------------------
 
 LENGTHS = (9, 4, 7, 3, 5, 8)
+KINDS = ("pairs", "drawn pairs", "images", "text")
 
 
 def batch(kind):
@@ -136,9 +203,21 @@ def batch(kind):
     return {**texts, **images, "labels": labels, "matching_labels": torch.tensor([1, 1, 0, 1, -100, 0])}
 
 
+SETTINGS = {"score_contrast_weight": 0.7, "contrastive_label_smoothing": 0.1}
+
+
 def losses_and_gradients(kind, rows):
-    model = small.model(NAME, score_contrast_weight=0.7, contrastive_label_smoothing=0.1).train()
-    output = model(**{name: value[rows] for name, value in batch(kind).items()})
+    inputs, settings = batch(kind), SETTINGS
+    if kind == "drawn pairs":  # texts of the ranks have different lengths, and one caption stands on both
+        del inputs["matching_labels"]
+        inputs["input_ids"][5], inputs["attention_mask"][5] = inputs["input_ids"][1], inputs["attention_mask"][1]
+        settings = SETTINGS | {"matching_negatives": "global", "fusion_share": 0.7, "matching_hardness": 0.5}
+    model = small.model(NAME, **settings).train()
+    inputs = {name: value[rows] for name, value in inputs.items()}
+    if kind == "drawn pairs":
+        longest = inputs["attention_mask"].sum(1).max()
+        inputs |= {name: inputs[name][:, :longest] for name in ("input_ids", "attention_mask", "labels")}
+    output = model(**inputs)
     output.loss.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {name: loss.detach() for name, loss in output.losses.items()}, gradients
@@ -146,7 +225,7 @@ def losses_and_gradients(kind, rows):
 
 def work(rank):
     half = slice(3 * rank, 3 * rank + 3)
-    return {kind: losses_and_gradients(kind, half) for kind in ("pairs", "images", "text")}
+    return {kind: losses_and_gradients(kind, half) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +234,7 @@ def both(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["pairs", "images", "text"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_equal_one(kind, both):
     losses, gradients = losses_and_gradients(kind, slice(None))
     (first, first_gradients), (second, second_gradients) = (result[kind] for result in both)

@@ -190,8 +190,15 @@ class Unimo2Config(PreTrainedConfig):
             for heads that judge a pair.
         matching_hardness (`float`, defaults to 0.0): How [`Unimo2ForPreTraining`] draws wrong partners: 0 evenly, 1
             from the contrastive softmax.
+        matching_negatives (`"local"` or `"global"`, defaults to `"local"`): Whether wrong partners come from the rows
+            of the own process or from those of all processes; the latter gathers the encodings.
+        fusion_share (`float`, defaults to 1.0): Share of a batch of pairs, spread evenly over it, on which
+            [`Unimo2ForPreTraining`] runs the fusion encoder in training; the other rows serve the objectives that
+            need none.
         similarity_weight (`float`, defaults to 0.3): Weight of the contrastive similarity in the retrieval score.
         classifier_dropout (`float`, defaults to 0.1): Dropout before a classifier.
+        num_images (`int`, defaults to 1): How many images, 1 or 2, a text of [`Unimo2ForImageTextClassification`] and
+            its subclass is about (2: NLVR2). Other models take no notice of it.
         caption_label_smoothing (`float`, defaults to 0.1): Label smoothing of the captioning loss.
         mlm_weight, matching_weight, contrastive_weight, grounding_weight, masked_grounding_weight,
         visual_contrastive_weight (`float`, default to 1.0), score_contrast_weight (`float`, defaults to 0.0):
@@ -243,6 +250,7 @@ class Unimo2Config(PreTrainedConfig):
     matching_fusion: Literal["mul", "sum"] = "mul"
     similarity_weight: float | int = 0.3
     classifier_dropout: float | int = 0.1
+    num_images: int = 1
     caption_label_smoothing: float | int = 0.1
     mlm_weight: float | int = 1.0
     matching_weight: float | int = 1.0
@@ -252,13 +260,15 @@ class Unimo2Config(PreTrainedConfig):
     visual_contrastive_weight: float | int = 1.0
     score_contrast_weight: float | int = 0.0
     matching_hardness: float | int = 0.0
+    matching_negatives: Literal["local", "global"] = "local"
+    fusion_share: float | int = 1.0
     official_padding: bool = False
     tie_word_embeddings: bool = True
     tie_dictionary: bool = True
     initializer_range: float = 0.02
 
     def validate_architecture(self):
-        """Refuses encoders of different widths and more grounded tokens than the dictionary has entries."""
+        """Refuses encoders of different widths, and numbers out of their range."""
         widths = {name: getattr(self, name).hidden_size for name in self.sub_configs_defaults}
         if len(set(widths.values())) > 1:
             raise ValueError(f"The three encoders share one `hidden_size`, but found {widths}.")
@@ -267,6 +277,10 @@ class Unimo2Config(PreTrainedConfig):
                 f"`num_grounded_tokens` must lie between 1 and `dictionary_size` ({self.dictionary_size}), but is "
                 f"{self.num_grounded_tokens}."
             )
+        if not 0 < self.fusion_share <= 1:
+            raise ValueError(f"`fusion_share` must be above 0 and at most 1, but is {self.fusion_share}.")
+        if self.num_images not in (1, 2):
+            raise ValueError(f"`num_images` must be 1 or 2, but is {self.num_images}.")
 
     @classmethod
     def base(cls, **overrides) -> "Unimo2Config":
@@ -283,7 +297,8 @@ class Unimo2Config(PreTrainedConfig):
     def tiny(cls, **overrides) -> "Unimo2Config":
         """
         Small enough to train from scratch on two cores in minutes: 64-pixel images, width 128, 3 + 1 + 2 layers. Its
-        initialisation, linear contrastive projection and lack of dropout are what was found to work at that size.
+        initialisation, linear contrastive projection, lack of dropout, dictionary temperature and score contrast are
+        what was found to work at that size.
         """
         encoder = {
             "hidden_size": 128,
@@ -299,6 +314,9 @@ class Unimo2Config(PreTrainedConfig):
             "grounded_config": encoder | {"num_hidden_layers": 2},
             "dictionary_size": 256,
             "num_grounded_tokens": 16,
+            "dictionary_temperature_init": 3.0,
+            "dictionary_initializer_range": 0.153,  # rows of norm 1 in the mean
+            "score_contrast_weight": 0.5,
             "contrastive_projection": "separate",
             "contrastive_activation": "linear",
             "contrastive_normalization": "both",

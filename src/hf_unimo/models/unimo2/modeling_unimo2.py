@@ -5,6 +5,7 @@ Shapes in comments and docstrings: B rows, I image tokens (class token and patch
 N = I - 1 + L - 1 tokens that reach the dictionary, C dictionary entries, K chosen entries, H width, V vocabulary.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,8 +42,8 @@ from hf_unimo.objectives.grounding import nearest_grounding_loss, topk_grounding
 from hf_unimo.objectives.masked_grounding import masked_grounding_loss
 from hf_unimo.objectives.masked_language_modeling import masked_language_modeling_loss
 from hf_unimo.objectives.matching import matching_loss
-from hf_unimo.objectives.matching_negatives import draw_matching_negatives
-from hf_unimo.objectives.ranks import gather_with_gradient, rank, world_size
+from hf_unimo.objectives.matching_negatives import draw_matching_negatives, text_keys
+from hf_unimo.objectives.ranks import gather, gather_with_gradient, rank, world_size
 from hf_unimo.objectives.score_contrast import score_contrast_loss
 from hf_unimo.objectives.visual_contrastive import visual_contrastive_loss
 
@@ -120,6 +121,8 @@ class Unimo2ForPreTrainingOutput(ModelOutput):
         loss (scalar, float32): Weighted sum of `losses`; None when no objective applies.
         losses (`dict[str, Tensor]`): The parts by name, unweighted: `mlm`, `matching`, `contrastive`, `grounding`,
             `masked_grounding`, `visual_contrastive`, `score_contrast`.
+        counts (`dict[str, Tensor]`): What each part is a mean over, on this process: masked words, judged pairs (wrong
+            ones included), pairs, patches and words, hidden grounded tokens, images, pairs.
         mlm_logits (`(B, L, V)`), matching_logits (`(B, 2)`), logits_per_image, logits_per_text (`(B, B)`),
             masked_grounding_logits (`(B, G, C)`): Predictions.
         grounded_token_ids, image_pooler_output, text_pooler_output, hidden_states, attentions: As in
@@ -128,6 +131,7 @@ class Unimo2ForPreTrainingOutput(ModelOutput):
 
     loss: torch.FloatTensor | None = None
     losses: dict[str, torch.Tensor] | None = None
+    counts: dict[str, torch.Tensor] | None = None
     mlm_logits: torch.FloatTensor | None = None
     matching_logits: torch.FloatTensor | None = None
     logits_per_image: torch.FloatTensor | None = None
@@ -1125,11 +1129,72 @@ class Unimo2LanguageHeadModel(Unimo2HeadModel):
         self.lm_head.decoder = new_embeddings
 
 
-def _take_rows(encoded: Unimo2EncoderOutput, rows: torch.Tensor) -> Unimo2EncoderOutput:
-    """The given rows of what an encoder returned."""
+def _at(rows_of: torch.Tensor | None, rows: torch.Tensor | None) -> torch.Tensor | None:
+    """`rows_of[rows]`, where either may be missing: no tensor, or all rows."""
+    return rows_of if rows_of is None or rows is None else rows_of[rows]
+
+
+def _take_rows(encoded: Unimo2EncoderOutput | None, rows: torch.Tensor | None) -> Unimo2EncoderOutput | None:
+    """The given rows of what an encoder returned; all of them without `rows`."""
+    return encoded if encoded is None or rows is None else _each_tensor(encoded, lambda value: value[rows])
+
+
+def _each_tensor(encoded: Unimo2EncoderOutput, function: Callable[..., torch.Tensor], *others) -> Unimo2EncoderOutput:
+    """`function` of every tensor of what an encoder returned; of `others`, the tensors of the same name join in."""
     return Unimo2EncoderOutput(
-        **{name: value[rows] for name, value in encoded.items() if isinstance(value, torch.Tensor)}
+        **{
+            name: function(value, *(other[name] for other in others))
+            for name, value in encoded.items()
+            if isinstance(value, torch.Tensor)
+        }
     )
+
+
+def _choose_rows(
+    condition: torch.Tensor, first: Unimo2EncoderOutput, second: Unimo2EncoderOutput
+) -> Unimo2EncoderOutput:
+    """Row by row `first` where `condition` (B,) holds, else `second`. Texts may differ in padding."""
+    length = max(first.last_hidden_state.shape[1], second.last_hidden_state.shape[1])
+    first, second = _pad_rows(first, length), _pad_rows(second, length)
+    return _each_tensor(
+        first,
+        lambda one, two: torch.where(condition.view(-1, *[1] * (one.dim() - 1)), one, two),
+        second,
+    )
+
+
+def _gather_rows(encoded: Unimo2EncoderOutput) -> Unimo2EncoderOutput:
+    """What an encoder returned on all ranks, in rank order, with gradient; texts are padded to one length."""
+    length = encoded.last_hidden_state.new_tensor(encoded.last_hidden_state.shape[1], dtype=torch.long)
+    longest = int(gather(length[None]).max())
+    return _each_tensor(
+        _pad_rows(encoded, longest),
+        lambda value: (gather_with_gradient if value.is_floating_point() else gather)(value),
+    )
+
+
+def _pad_rows(encoded: Unimo2EncoderOutput, length: int) -> Unimo2EncoderOutput:
+    """What a text encoder returned for padded texts, with more padding on the right."""
+    missing = length - encoded.last_hidden_state.shape[1]
+    if not missing:
+        return encoded
+    if encoded.attention_mask is None:
+        encoded = Unimo2EncoderOutput(
+            **encoded, attention_mask=encoded.last_hidden_state.new_ones(encoded.last_hidden_state.shape[:2])
+        )
+    per_token = ("last_hidden_state", "dictionary_tokens", "dictionary_mask", "attention_mask")
+    return Unimo2EncoderOutput(
+        **{
+            name: F.pad(value, (0, 0) * (value.dim() - 2) + (0, missing)) if name in per_token else value
+            for name, value in encoded.items()
+            if isinstance(value, torch.Tensor)
+        }
+    )
+
+
+def _num_even(number: int, share: float) -> int:
+    """How many of the first `number` rows are among an evenly spread `share` of all rows; row 0 always is."""
+    return math.ceil(number * share - 1e-9)  # rounding errors must not make 4 of 0.15 * 20
 
 
 def _words(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor | None:
@@ -1146,9 +1211,18 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
 
     In training with several processes (every rank the same kind of batch, equal rows) features are gathered with
     gradient and counts are shared, so that the mean of the ranks' losses is the loss of the whole batch. Negatives for
-    matching come from the rank's own rows.
+    matching come from the rank's own rows, or from all with `config.matching_negatives = "global"`.
     """
 
+    objectives = (
+        "mlm",
+        "matching",
+        "contrastive",
+        "grounding",
+        "masked_grounding",
+        "visual_contrastive",
+        "score_contrast",
+    )
     accepts_loss_kwargs = False  # the sum of means of different kinds ignores `num_items_in_batch`
     _tied_weights_keys = {
         **Unimo2LanguageHeadModel._tied_weights_keys,
@@ -1185,6 +1259,9 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
         masked_input_ids: torch.LongTensor | None = None,
         second_pixel_values: torch.FloatTensor | None = None,
         grounded_token_mask: torch.BoolTensor | None = None,
+        objective_weights: dict[str, float] | None = None,
+        matching_hardness: float | None = None,
+        seed: int = 0,
         step: int = 0,
         return_loss: bool = True,
         **kwargs: Unpack[TransformersKwargs],
@@ -1197,14 +1274,16 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
                 do not count.
             matching_labels (`(B,)`, *optional*): 1 where image and text belong together, 0 where not, -100 where the
                 row is no pair. Without them every row is a pair, and matching draws a wrong partner for each: a text
-                for even rows, an image for odd ones, never one with the same words. Only the fusion encoder runs
-                again.
+                for one row, an image for the next, never one with the same words. Only the fusion encoder runs again.
             masked_input_ids (`(B, L)`, *optional*): The texts with words masked, for a pass of their own through text
                 and fusion encoder; all else then sees `input_ids` whole. By default `input_ids` are masked already.
             second_pixel_values (`(B, 3, height, width)`, *optional*): Another view of each image, for visual contrast.
             grounded_token_mask (`(B, G)`, bool, *optional*): Grounded tokens to hide and predict. Drawn at random in
                 training when `config.grounding_mask_ratio` is set.
-            step (`int`, defaults to 0): What the drawing of wrong partners depends on, beside the row.
+            objective_weights (`dict[str, float]`, *optional*): Weights of losses by name, instead of those of the
+                configuration: what a schedule of objectives sets from step to step.
+            matching_hardness (`float`, *optional*): Instead of `config.matching_hardness`.
+            seed, step (`int`, default to 0): What the drawing of wrong partners depends on, beside the row.
             return_loss (`bool`, defaults to `True`): Whether to compute losses.
         """
         model, config = self.unimo2, self.config
@@ -1218,19 +1297,31 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
 
         # In training only what a loss asks for is computed: without words to predict and pairs to judge the fusion
         # encoder rests, which is most of the cost.
+        weights = self._weights(objective_weights)
         everything = not (self.training and return_loss)
         across = self.training and world_size() > 1
-        predict = text is not None and (everything or (labels is not None and config.mlm_weight != 0))
-        judge = image is not None and text is not None and (everything or config.matching_weight != 0)
-        grounded_token_mask = self._draw_grounded_token_mask(image, text, grounded_token_mask)
+        predict = text is not None and (everything or (labels is not None and weights["mlm"] != 0))
+        judge = image is not None and text is not None and (everything or weights["matching"] != 0)
+        # What follows is about the rows that reach the fusion encoder; the unfused encodings stay whole.
+        rows = None
+        if not everything and image is not None and text is not None and (judge or predict):
+            rows = self._fused_rows(text.last_hidden_state)
+        fused_image, fused_text = _take_rows(image, rows), _take_rows(text, rows)
+        grounded_token_mask = self._draw_grounded_token_mask(fused_image, fused_text, grounded_token_mask, rows)
         fuse = judge or (predict and masked_input_ids is None) or grounded_token_mask is not None or everything
         outputs = model.ground(
-            image, text, grounded_token_mask=grounded_token_mask, fuse=fuse, across_ranks=across, **kwargs
+            fused_image, fused_text, grounded_token_mask=grounded_token_mask, fuse=fuse, across_ranks=across, **kwargs
         )
+        grounding_loss = outputs.grounding_loss
+        if rows is not None and grounding_loss is not None:
+            grounding_loss = model.ground(image, text, fuse=False, across_ranks=across).grounding_loss
+
         mlm_logits = matching_logits = logits_per_image = masked_grounding_logits = None
         if predict and masked_input_ids is not None:
-            masked_text = model.encode_text(masked_input_ids, attention_mask, position_ids, **kwargs)
-            mlm_logits = self.lm_head(model.ground(image, masked_text, **kwargs).text_last_hidden_state)
+            masked_text = model.encode_text(
+                _at(masked_input_ids, rows), _at(attention_mask, rows), _at(position_ids, rows), **kwargs
+            )
+            mlm_logits = self.lm_head(model.ground(fused_image, masked_text, **kwargs).text_last_hidden_state)
         elif predict:
             mlm_logits = self.lm_head(outputs.text_last_hidden_state)
         if judge:
@@ -1241,39 +1332,52 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
             masked_grounding_logits = self.masked_grounding_head(outputs.grounded_last_hidden_state)
 
         def wanted(name: str, *needed: torch.Tensor | None) -> bool:
-            return return_loss and getattr(config, f"{name}_weight") != 0 and all(x is not None for x in needed)
+            return return_loss and weights[name] != 0 and all(x is not None for x in needed)
 
-        losses = {}
+        losses, counts = {}, {}
         if wanted("mlm", labels, mlm_logits):
             if matching_labels is not None:
                 labels = labels.masked_fill((matching_labels == 0)[:, None], -100)
+            labels = _at(labels, rows)
             losses["mlm"] = masked_language_modeling_loss(mlm_logits, labels, across_ranks=across)
+            counts["mlm"] = (labels != -100).sum()
         if wanted("matching", matching_logits):
             if matching_labels is None:
-                drawn = self._draw_wrong_pairs(image, text, logits_per_image, _words(input_ids, inputs_embeds), step)
-                judged = (torch.cat((matching_logits, drawn[0])), drawn[1])
+                hardness = config.matching_hardness if matching_hardness is None else matching_hardness
+                keys = text_keys(_words(input_ids, inputs_embeds), attention_mask)
+                wrong, wrong_labels = self._draw_wrong_pairs(image, text, rows, keys, hardness, seed, step)
+                judged = (torch.cat((matching_logits, wrong)), wrong_labels)
             else:
-                judged = (matching_logits, matching_labels)
+                judged = (matching_logits, _at(matching_labels, rows))
             losses["matching"] = matching_loss(*judged, across_ranks=across)
+            counts["matching"] = (judged[1] != -100).sum()
         pair_mask = matching_labels == 1 if matching_labels is not None else None
+        num_rows = torch.tensor((image if text is None else text).last_hidden_state.shape[0], device=self.device)
+        num_pairs = num_rows if pair_mask is None else pair_mask.sum()
         if wanted("contrastive", logits_per_image):
             losses["contrastive"] = self._contrastive_loss(image, text, logits_per_image, pair_mask, across)
-        if wanted("score_contrast", image, text):
+            counts["contrastive"] = num_pairs
+        if wanted("score_contrast", image, text) and config.grounding_method != "none":
             losses["score_contrast"] = self._score_contrast_loss(image, text, pair_mask, across)
+            counts["score_contrast"] = num_pairs
         if wanted("visual_contrastive", image, second_pixel_values):
             second = model.encode_image(second_pixel_values, interpolate_pos_encoding, **kwargs)
             losses["visual_contrastive"] = visual_contrastive_loss(
                 model.image_features(image), model.image_features(second), across_ranks=across
             )
-        if wanted("grounding", outputs.grounding_loss):
-            losses["grounding"] = outputs.grounding_loss
+            counts["visual_contrastive"] = num_rows
+        if wanted("grounding", grounding_loss):
+            losses["grounding"] = grounding_loss
+            counts["grounding"] = sum(part.dictionary_mask.sum() for part in (image, text) if part is not None)
         if wanted("masked_grounding", masked_grounding_logits):
             losses["masked_grounding"] = masked_grounding_loss(
                 masked_grounding_logits, outputs.grounded_token_ids, grounded_token_mask, across_ranks=across
             )
+            counts["masked_grounding"] = grounded_token_mask.sum()
         return Unimo2ForPreTrainingOutput(
-            loss=sum(getattr(config, f"{name}_weight") * loss for name, loss in losses.items()) if losses else None,
+            loss=sum(weights[name] * loss for name, loss in losses.items()) if losses else None,
             losses=losses or None,
+            counts=counts or None,
             mlm_logits=mlm_logits,
             matching_logits=matching_logits,
             logits_per_image=logits_per_image,
@@ -1286,6 +1390,21 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
             attentions=outputs.attentions,
         )
 
+    def _weights(self, given: dict[str, float] | None) -> dict[str, float]:
+        unknown = set(given or ()) - set(self.objectives)
+        if unknown:
+            raise ValueError(f"`objective_weights` names {sorted(unknown)}, but knows {', '.join(self.objectives)}.")
+        return {name: getattr(self.config, f"{name}_weight") for name in self.objectives} | (given or {})
+
+    def _fused_rows(self, states: torch.Tensor) -> torch.Tensor | None:
+        """Which rows of `states` reach the fusion encoder, spread evenly over those of all ranks; None for all."""
+        share, number = self.config.fusion_share, states.shape[0]
+        if share == 1:
+            return None
+        first = rank() * number
+        chosen = [row for row in range(number) if _num_even(first + row + 1, share) > _num_even(first + row, share)]
+        return torch.tensor(chosen, dtype=torch.long, device=states.device)
+
     def _matching_logits(self, outputs: Unimo2ModelOutput) -> torch.Tensor:
         return self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
 
@@ -1293,29 +1412,46 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
         self,
         image: Unimo2EncoderOutput,
         text: Unimo2EncoderOutput,
-        logits_per_image: torch.Tensor,
-        words: torch.Tensor,
+        rows: torch.Tensor | None,
+        keys: torch.Tensor,
+        hardness: float,
+        seed: int,
         step: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Matching logits (B, 2) of one wrong pair a row, and labels (2 B,) of the given pairs and these."""
-        same_words = (words[:, None] == words[None]).flatten(2).all(-1)
-        rows = torch.arange(words.shape[0], device=words.device)
-        first_row = rank() * words.shape[0]
-        even = ((rows + first_row) % 2 == 0)[:, None]
+        """Matching logits (R, 2) of a wrong pair for each of R rows; labels (2 R,) of the given pairs and these."""
+        first_row = rank() * keys.shape[0]
+        share = 1 if rows is None else self.config.fusion_share
+        if rows is None:
+            rows = torch.arange(keys.shape[0], device=keys.device)
+        # Every other of these rows, counted over all ranks, takes a wrong text, the others a wrong image.
+        takes_text = (torch.arange(rows.shape[0], device=keys.device) + _num_even(first_row, share)) % 2 == 0
+
+        candidates_image, candidates_text, candidate_keys = image, text, keys
+        if self.training and self.config.matching_negatives == "global" and world_size() > 1:
+            candidates_image, candidates_text = _gather_rows(image), _gather_rows(text)
+            candidate_keys = gather(keys)
+        model, contrastive = self.unimo2, self.unimo2.contrastive
+        with torch.no_grad():
+            logits = torch.where(
+                takes_text[:, None],
+                contrastive.logits(model.image_features(image)[rows], model.text_features(candidates_text)),
+                contrastive.logits(model.text_features(text)[rows], model.image_features(candidates_image)),
+            )
         wrong = draw_matching_negatives(
-            torch.where(even, logits_per_image, logits_per_image.t()),
-            same_words,
-            hardness=self.config.matching_hardness,
+            logits,
+            keys[rows][:, None] == candidate_keys[None],
+            hardness=hardness,
+            seed=seed,
             step=step,
-            first_row=first_row,
+            row_ids=rows + first_row,
         )
-        partner = torch.where(wrong < 0, rows, wrong)
-        even = even[:, 0]
-        wrong_image = _take_rows(image, torch.where(even, rows, partner))
-        wrong_text = _take_rows(text, torch.where(even, partner, rows))
-        logits = self._matching_logits(self.unimo2.ground(wrong_image, wrong_text))
+        partner = wrong.clamp(min=0)
+        own = _take_rows(image, rows), _take_rows(text, rows)
+        other = _take_rows(candidates_image, partner), _take_rows(candidates_text, partner)
+        outputs = model.ground(_choose_rows(~takes_text, other[0], own[0]), _choose_rows(takes_text, other[1], own[1]))
         # A row whose candidates all have its own words has no wrong partner.
-        return logits, torch.cat((torch.ones_like(rows), torch.where(wrong < 0, -100, 0)))
+        labels = torch.cat((torch.ones_like(rows), torch.where(wrong < 0, -100, 0)))
+        return self._matching_logits(outputs), labels
 
     def _contrastive_loss(
         self,
@@ -1347,9 +1483,6 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
         pair_mask: torch.Tensor | None,
         across: bool,
     ) -> torch.Tensor:
-        if self.config.grounding_method == "none":
-            raise ValueError('`score_contrast_weight` needs a dictionary, but `grounding_method` is "none".')
-
         def mean_scores(part: Unimo2EncoderOutput) -> torch.Tensor:
             mask = part.dictionary_mask.bool()
             return self.unimo2.dictionary.score(part.dictionary_tokens, mask) / mask.sum(1, keepdim=True).clamp(min=1)
@@ -1361,12 +1494,13 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
         image: Unimo2EncoderOutput | None,
         text: Unimo2EncoderOutput | None,
         given: torch.Tensor | None,
+        rows: torch.Tensor | None,
     ) -> torch.Tensor | None:
         """The given mask, or in training a random one over the grounded tokens (first implementation: ratio 0.15)."""
         if self.config.grounding_method == "none":
             return None
         if given is not None or not (self.training and self.config.grounding_mask_ratio):
-            return given
+            return _at(given, rows)
         masks = torch.cat([part.dictionary_mask for part in (image, text) if part is not None], dim=1).bool()
         if self.config.grounding_method == "topk":
             masks = masks.new_ones(masks.shape[0], self.config.num_grounded_tokens)
@@ -1496,9 +1630,13 @@ class Unimo2ClassifierModel(Unimo2HeadModel):
     def __init__(self, config: Unimo2Config):
         super().__init__(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.grounded_config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(self._pooled_size(config), config.num_labels)
         self.loss_type = "ForSequenceClassification"  # regression, one label or several, by `config.problem_type`
         self.post_init()
+
+    @staticmethod
+    def _pooled_size(config: Unimo2Config) -> int:
+        return config.grounded_config.hidden_size
 
     def _classify(
         self,
@@ -1569,7 +1707,16 @@ class Unimo2ForSequenceClassification(Unimo2ClassifierModel):
 
 
 class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
-    """UNIMO-2 with a classifier on the fused pair: visual entailment and its like."""
+    """
+    UNIMO-2 with a classifier on the fused pair: visual entailment and its like.
+
+    With `config.num_images=2` a text is about two images (NLVR2): each is fused with the text on its own, and the
+    classifier sees both fused vectors, one after the other.
+    """
+
+    @staticmethod
+    def _pooled_size(config: Unimo2Config) -> int:
+        return config.num_images * config.grounded_config.hidden_size
 
     @can_return_tuple
     def forward(
@@ -1585,22 +1732,57 @@ class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
     ) -> SequenceClassifierOutput:
         r"""
         Args:
-            input_ids, attention_mask, position_ids, inputs_embeds, pixel_values, interpolate_pos_encoding: See
-                [`Unimo2Model.forward`]; both image and text are needed.
+            input_ids, attention_mask, position_ids, inputs_embeds, interpolate_pos_encoding: See
+                [`Unimo2Model.forward`].
+            pixel_values (`(B, 3, height, width)`, or `(B, 2, 3, height, width)` with `config.num_images=2`): Images,
+                RGB in [-1, 1]. With two images the output's hidden states and attentions are (B, 2, ...) too.
             labels (`(B,)` or `(B, num_labels)`, *optional*): Classes, values or class indicators; see `problem_type`.
         """
-        self._needs(input_ids=_words(input_ids, inputs_embeds), pixel_values=pixel_values)
-        outputs = self.unimo2(
-            input_ids,
-            attention_mask,
-            position_ids,
-            inputs_embeds,
-            pixel_values,
-            interpolate_pos_encoding,
-            return_dict=True,
-            **kwargs,
+        words = _words(input_ids, inputs_embeds)
+        self._needs(input_ids=words, pixel_values=pixel_values)
+        self._check_images(pixel_values, words)
+        if self.config.num_images == 1:
+            outputs = self.unimo2(
+                input_ids,
+                attention_mask,
+                position_ids,
+                inputs_embeds,
+                pixel_values,
+                interpolate_pos_encoding,
+                return_dict=True,
+                **kwargs,
+            )
+            pooled = self._fuse_poolers(outputs)
+        else:
+            text = self.unimo2.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+            outputs = self._fuse_each(pixel_values, interpolate_pos_encoding, text, **kwargs)
+            pooled = self._fuse_poolers(outputs).reshape(-1, self._pooled_size(self.config))
+        return self._classify(SequenceClassifierOutput, outputs, pooled, labels, **kwargs)
+
+    def _check_images(self, pixel_values: torch.Tensor, words: torch.Tensor) -> None:
+        number, shape = self.config.num_images, tuple(pixel_values.shape)
+        if number == 1 and len(shape) == 4:
+            return
+        if number > 1 and len(shape) == 5 and shape[1] == number and shape[0] == words.shape[0]:
+            return
+        expected = f"({words.shape[0]}, {f'{number}, ' if number > 1 else ''}{self.config.vision_config.num_channels}"
+        raise ValueError(
+            f"`pixel_values` has shape {shape}, but {words.shape[0]} texts and `config.num_images` {number} need "
+            f"{expected}, height, width)."
         )
-        return self._classify(SequenceClassifierOutput, outputs, self._fuse_poolers(outputs), labels, **kwargs)
+
+    def _fuse_each(
+        self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool, text: Unimo2EncoderOutput, **kwargs
+    ) -> Unimo2ModelOutput:
+        """Fuses every image with the text of its row: rows are images, those of a text next to each other."""
+        number = self.config.num_images
+        image = self.unimo2.encode_image(pixel_values.flatten(0, 1), interpolate_pos_encoding, **kwargs)
+        text = _each_tensor(text, lambda value: value.repeat_interleave(number, dim=0))
+        outputs = self.unimo2.ground(image, text, **kwargs)
+        for name in ("hidden_states", "attentions"):
+            if name in outputs:
+                outputs[name] = tuple(value.unflatten(0, (-1, number)) for value in outputs[name])
+        return outputs
 
 
 class Unimo2ForVisualQuestionAnswering(Unimo2ForImageTextClassification):
