@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """Which source feeds which step, and the random numbers of a row: functions of a seed, without state to save."""
 
-import difflib
 import math
 import zlib
 from collections import Counter
@@ -13,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..errors import BadInputError
+from ..errors import BadInputError, unknown_name
 
 
 KINDS = ("pairs", "images", "text")
@@ -45,7 +44,7 @@ class Source:
         if not self.name:
             raise BadInputError("A source has no name; give each source one of its own.")
         if self.kind not in KINDS:
-            raise BadInputError(f"Source {self.name!r} is of an unknown kind: {_unknown(self.kind, KINDS)}")
+            raise BadInputError(f"Source {self.name!r} is of an unknown kind: {unknown_name(self.kind, KINDS)}")
         if not (isinstance(self.weight, int | float) and 0 <= self.weight < math.inf):
             raise BadInputError(f"Source {self.name!r} has weight {self.weight!r}; accepted are numbers from 0 on.")
         if self.rows is not None and self.rows < 1:
@@ -100,7 +99,7 @@ class Schedule:
         if not isinstance(self.seed, int) or self.seed < 0:
             raise BadInputError(f"The seed is {self.seed!r}; accepted are integers from 0 on.")
         if self.sampler not in SAMPLERS:
-            raise BadInputError(f"The sampler is unknown: {_unknown(self.sampler, SAMPLERS)}")
+            raise BadInputError(f"The sampler is unknown: {unknown_name(self.sampler, SAMPLERS)}")
 
     @cached_property
     def active(self) -> tuple[Source, ...]:
@@ -216,8 +215,3 @@ def uniform_draws(generator: torch.Generator | Sequence[torch.Generator], rows: 
 def _seed_sequence(*keys: int | str) -> np.random.SeedSequence:
     # crc32 and not hash(), which differs from process to process.
     return np.random.SeedSequence([zlib.crc32(key.encode()) if isinstance(key, str) else int(key) for key in keys])
-
-
-def _unknown(found: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(str(found), known, n=1, cutoff=0)[0]
-    return f"{found!r} was given, the nearest known is {nearest!r} (known: {', '.join(known)})."
