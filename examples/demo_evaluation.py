@@ -11,8 +11,8 @@ from hf_unimo.evaluation.metrics.retrieval import retrieval_metrics
 GALLERIES = {  # title -> split, style
     "unseen concepts, twemoji": ("test", "twemoji"),
     "unseen concepts, fluent": ("test", "fluent"),
-    "unseen concepts, unseen style noto": ("test_unseen_style", "noto"),
-    "seen concepts, unseen style noto": ("unseen_style", "noto"),
+    "unseen concepts, noto (style seen without words)": ("test_unseen_style", "noto"),
+    "seen concepts, noto (pictures seen without words)": ("unseen_style", "noto"),
 }
 CHECKED = ("unseen concepts, twemoji", "unseen concepts, fluent")
 DIRECTIONS = ("image to text", "text to image")

@@ -52,7 +52,8 @@ def write_report(path, results, log, facts):
         f"Entries used: how many of the dictionary's {facts['entries']} entries the pictures of the gallery choose, "
         f"{facts['chosen']} each, seen without words. Shared: mean Jaccard overlap of what two pictures choose; "
         f"{100 * facts['chosen'] / (2 * facts['entries'] - facts['chosen']):.0f} % if entries were drawn at random. "
-        "The grounding loss on its own draws the dictionary to a common core, so a high share is what to expect here.",
+        "The grounding loss on its own draws the dictionary to a common core; score contrast and the constraint on "
+        "its rows work against that.",
         "",
         "![Words and the pictures found for them, pictures and the words found for them](retrieval.png)",
         "",
@@ -69,9 +70,9 @@ def write_report(path, results, log, facts):
         "* Zero-shot: the nearest of the groups that the gallery has. A group is the mean feature of its subgroups' "
         'names, read as captions ("animal, bird"); which group a picture belongs to was no part of the training.',
         f"* {facts['seconds']:.0f} s of training on {facts['threads']} thread{'s' * (facts['threads'] > 1)}, "
-        f"{facts['pairs'] / facts['seconds']:.0f} pairs a second. {facts['versions']}.",
+        f"{facts['rows'] / facts['seconds']:.0f} rows a second. {facts['versions']}.",
         "",
-        "Loss, mean since the line before:",
+        "Contrastive loss, mean since the line before:",
         "",
         "| Step | Loss |",
         "| ---: | ---: |",
