@@ -1,0 +1,253 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""Fine-tuned heads: figures are those of the model's own logits; labels that do not fit are refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from hf_unimo.data.benchmarks.rows import Benchmark, EntailmentRow, ImageLabelRow, Picture, TextRow, VqaRow
+from hf_unimo.errors import BadInputError
+from hf_unimo.evaluation.heads import evaluate_head
+from hf_unimo.evaluation.measuring import Options
+from hf_unimo.evaluation.metrics.classification import classification_metrics
+from hf_unimo.evaluation.metrics.regression import regression_metrics
+from hf_unimo.evaluation.metrics.vqa import vqa_scores
+from modeling_tests.evaluation import models
+
+
+ANSWERS = ("yes", "no", "two", "a cat")
+CLASSES = ("entailment", "neutral", "contradiction")
+OPTIONS = Options(samples=20, block_size=4)
+
+
+def pictures(number, broken=()):
+    cells = models.Cells(b"broken" if row in broken else models.png(models.picture(row)) for row in range(number))
+    return [Picture(f"{row}.png", None, cells, row, "image") for row in range(number)]
+
+
+def named(names) -> dict:
+    label2id = {name: index for index, name in enumerate(names)}
+    return {"id2label": dict(enumerate(names)), "label2id": label2id, "num_labels": len(names)}
+
+
+def questions(broken=(), people=10) -> Benchmark:
+    rows = [
+        VqaRow(
+            f"q{number}",
+            number,
+            f"{number} what?",
+            picture,
+            tuple(ANSWERS[(number + person // 3) % 4].upper() for person in range(people)),
+            answer_type=("number", "other")[number % 2],
+        )
+        for number, picture in enumerate(pictures(6, broken))
+    ]
+    return Benchmark("questions", "val", "vqa", tuple(rows), {})
+
+
+def logits(model, processor, images=None, texts=None, pairs=None):
+    inputs = {}
+    if texts is not None:
+        inputs |= processor.tokenizer(texts, pairs, padding=True, return_tensors="pt")
+    if images is not None:
+        inputs |= processor.image_processor(images=images, return_tensors="pt")
+    with torch.inference_mode():
+        return model(**inputs).logits.numpy()
+
+
+def figures(result) -> dict[str, float]:
+    return {name: figure.value for name, figure in result.figures.items()}
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda **names: models.unimo2("Unimo2ForVisualQuestionAnswering", **names),
+     lambda **names: models.vilt("ViltForQuestionAnswering", **names)],
+    ids=["unimo2", "vilt"],
+)  # fmt: skip
+def test_question_answering(build):
+    model, processor = build(**named(ANSWERS))
+    data = questions(broken=(2,))
+    result = evaluate_head("vqa", model, processor, data, batch_size=2, options=OPTIONS)
+    rows = [row for number, row in enumerate(data) if number != 2]
+    found = logits(model, processor, [row.image.open() for row in rows], [row.question for row in rows]).argmax(1)
+    scores = vqa_scores([ANSWERS[answer] for answer in found], [row.answers for row in rows])
+    types = np.array([row.answer_type for row in rows])
+    assert figures(result) == pytest.approx(
+        {
+            "vqa_accuracy": scores.mean(),
+            "vqa_accuracy (number)": scores[types == "number"].mean(),
+            "vqa_accuracy (other)": scores[types == "other"].mean(),
+        }
+    )
+    assert result.protocol.metric_variant == "official" and result.protocol.rows == 5
+    assert [failure["id"] for failure in result.failures] == ["q2"]
+    assert "100.0 % of the questions" in result.notes[0]
+
+
+def test_answers_of_one_person_and_with_weights():
+    model, processor = models.unimo2("Unimo2ForVisualQuestionAnswering", **named(ANSWERS))
+    data = questions(people=1)
+    found = logits(model, processor, [row.image.open() for row in data], [row.question for row in data]).argmax(1)
+    result = evaluate_head("vqa", model, processor, data, options=OPTIONS)
+    right = [ANSWERS[answer].upper() == row.answers[0] for answer, row in zip(found, data)]
+    assert figures(result)["exact_match"] == pytest.approx(np.mean(right))
+    soft = tuple(replace(row, answers=(), soft_answers=(("YES", 1.0), ("A CAT", 0.25))) for row in data)
+    result = evaluate_head("vqa", model, processor, replace(data, rows=soft), options=OPTIONS)
+    weights = np.array([1.0, 0.0, 0.0, 0.25])
+    assert figures(result)["soft_accuracy"] == pytest.approx(weights[found].mean())
+    with pytest.raises(BadInputError, match="weights to others"):
+        evaluate_head("vqa", model, processor, replace(data, rows=(data.rows[0], *soft[1:])))
+
+
+def test_answers_that_do_not_fit_are_refused():
+    data = questions()
+    unnamed = models.unimo2("Unimo2ForVisualQuestionAnswering", num_labels=4)
+    with pytest.raises(BadInputError, match="4 answers have no names"):
+        evaluate_head("vqa", *unnamed, data)
+    strange = models.unimo2("Unimo2ForVisualQuestionAnswering", **named(("red", "blue")))
+    with pytest.raises(
+        BadInputError, match=r"vocabulary \(red, blue, \.\.\.\) has no answer to any of the 6 questions"
+    ):
+        evaluate_head("vqa", *strange, data)
+    hidden = replace(data, rows=tuple(replace(row, answers=()) for row in data))
+    with pytest.raises(BadInputError, match="hides the labels of 6 of 6 rows"):
+        evaluate_head("vqa", *models.unimo2("Unimo2ForVisualQuestionAnswering", **named(ANSWERS)), hidden)
+    with pytest.raises(BadInputError, match="metric variant is 'new'; accepted are official"):
+        model = models.unimo2("Unimo2ForVisualQuestionAnswering", **named(ANSWERS))
+        evaluate_head("vqa", *model, data, metric_variant="new")
+
+
+def entailments(names=CLASSES) -> Benchmark:
+    rows = tuple(
+        EntailmentRow(str(number), picture, f"{number} hypothesis", number % 3)
+        for number, picture in enumerate(pictures(6))
+    )
+    return Benchmark("snli-ve", "dev", "entailment", rows, {}, names)
+
+
+def test_classes_are_matched_by_name():
+    order = ("Contradiction", "Entailment", "Neutral")
+    model, processor = models.unimo2("Unimo2ForImageTextClassification", **named(order))
+    data = entailments()
+    result = evaluate_head("entailment", model, processor, data, options=OPTIONS)
+    found = logits(model, processor, [row.image.open() for row in data], [row.hypothesis for row in data]).argmax(1)
+    expected = classification_metrics(found, np.array([[1, 2, 0][row.label] for row in data]))
+    assert figures(result) == pytest.approx(expected)
+    assert result.figures["accuracy"].chance == 1 / 3 and not result.notes
+    unnamed = models.unimo2("Unimo2ForImageTextClassification")
+    (note,) = evaluate_head("entailment", *unnamed, data, options=OPTIONS).notes
+    assert "does not name its classes" in note
+
+
+def test_labels_that_do_not_fit_are_refused():
+    model, processor = models.unimo2("Unimo2ForImageTextClassification", **named(("yes", "neutral", "no")))
+    with pytest.raises(
+        BadInputError, match="label 'entailment', which is not in the model's label map; accepted are yes"
+    ):
+        evaluate_head("entailment", model, processor, entailments())
+    unnamed = models.unimo2("Unimo2ForImageTextClassification", num_labels=2)
+    with pytest.raises(BadInputError, match="has 3 classes and the model 2 without names"):
+        evaluate_head("entailment", *unnamed, entailments())
+    with pytest.raises(BadInputError, match="has the label 2; accepted are the model's classes, 0 to 1"):
+        evaluate_head("entailment", *unnamed, entailments(None))
+    with pytest.raises(BadInputError, match="cannot do the task 'vqa'; it can do: retrieval, "):
+        evaluate_head("vqa", model, processor, questions())
+    with pytest.raises(BadInputError, match="is for vqa; the task 'entailment' accepts rows of EntailmentRow"):
+        evaluate_head("entailment", model, processor, questions())
+    with pytest.raises(BadInputError, match="unknown: 'captioning' was given, the nearest known is "):
+        evaluate_head("captioning", *models.unimo2("Unimo2ForConditionalGeneration"), questions())
+
+
+def test_image_classification_of_any_model():
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(**models.ENCODER, image_size=16, patch_size=4, **named(("b", "a")))
+    model = transformers.ViTForImageClassification(config).eval()
+    processor = transformers.ViTImageProcessorPil(size=models.SIZE)
+    rows = tuple(ImageLabelRow(str(number), picture, number % 2) for number, picture in enumerate(pictures(6)))
+    data = Benchmark("folder", "test", "image-classification", rows, {}, ("a", "b"))
+    result = evaluate_head("image-classification", model, processor, data, batch_size=4, options=OPTIONS)
+    with torch.inference_mode():
+        inputs = processor(images=[row.image.open() for row in rows], return_tensors="pt")
+        found = model(**inputs).logits.argmax(1).numpy()
+    assert figures(result)["accuracy"] == pytest.approx(np.mean(found == np.array([1, 0] * 3)))
+    assert result.protocol.max_text_length is None and result.protocol.image_size == models.SIZE
+
+
+def texts(task, labels, pair="second") -> Benchmark:
+    rows = tuple(TextRow(str(number), f"{number} first", pair, label) for number, label in enumerate(labels))
+    return Benchmark("glue", "validation", task, rows, {}, ("no", "yes") if task == "text-classification" else None)
+
+
+def test_text_classification_and_regression(caplog):
+    model, processor = models.unimo2("Unimo2ForSequenceClassification", num_labels=2)
+    data = texts("text-classification", [0, 1, 1, 0, 1])
+    result = evaluate_head("text-classification", model, processor, data, options=OPTIONS)
+    found = logits(model, processor, None, [row.text for row in data], [row.text_pair for row in data])
+    assert figures(result) == pytest.approx(classification_metrics(found.argmax(1), np.array([0, 1, 1, 0, 1])))
+    model, processor = models.unimo2("Unimo2ForSequenceClassification", num_labels=1)
+    data = texts("text-regression", [0.0, 1.5, 2.0, 5.0, 1.0], pair=None)
+    result = evaluate_head("regression", model, processor, data, options=OPTIONS)
+    found = logits(model, processor, None, [row.text for row in data])[:, 0]
+    assert figures(result) == pytest.approx(regression_metrics(found, np.array([0.0, 1.5, 2.0, 5.0, 1.0])))
+    with pytest.raises(BadInputError, match="is for text-classification; the task 'regression' accepts"):
+        evaluate_head("regression", model, processor, texts("text-classification", [0, 1]))
+    with pytest.raises(BadInputError, match="hides the labels of 1 of 2 rows"):
+        evaluate_head("regression", model, processor, texts("text-regression", [None, 1.0]))
+    assert not caplog.records
+
+
+def test_empty_and_long_texts(caplog):
+    model, processor = models.unimo2("Unimo2ForSequenceClassification", num_labels=2)
+    data = texts("text-classification", [0, 1])
+    with pytest.raises(BadInputError, match="1 empty texts among 2"):
+        evaluate_head(
+            "text-classification",
+            model,
+            processor,
+            replace(data, rows=(replace(data.rows[0], text=" "), data.rows[1])),
+        )
+    long = replace(data, rows=(replace(data.rows[0], text="a" * 100), data.rows[1]))
+    result = evaluate_head("text-classification", model, processor, long, options=OPTIONS)
+    assert result.protocol.truncated_texts == 1 and len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_masked_words_do_not_depend_on_batches(with_images):
+    model, processor = models.unimo2("Unimo2ForMaskedLM")
+    data = models.gallery(broken=(1,)) if with_images else texts("text-classification", [None] * 7)
+    results = [
+        evaluate_head(
+            "masked-words", model, processor, data, batch_size=size, options=Options(samples=5, block_size=size + 1)
+        )
+        for size in (1, 5)
+    ]
+    first, second = map(figures, results)
+    assert first == pytest.approx(second, rel=1e-4)
+    assert 0 <= first["accuracy"] <= first["top5_accuracy"] <= 1 and first["masked_loss"] > 0
+    assert results[0].protocol.texts == (11 if with_images else 7)
+    assert len(results[0].failures) == (3 if with_images else 0)
+    another = evaluate_head("masked-words", model, processor, data, options=Options(samples=5, seed=1))
+    assert figures(another)["masked_loss"] != first["masked_loss"]
+
+
+def test_the_loss_of_hidden_words_is_that_of_the_model():
+    model, processor = models.unimo2("Unimo2ForMaskedLM")
+    data = texts("text-classification", [None])
+    result = evaluate_head("masked-words", model, processor, data, options=OPTIONS)
+    inputs = processor.tokenizer("0 first second", return_tensors="pt")
+    assert "replaced by the mask token: 2" in result.protocol.scoring  # 15 % of 14
+    losses = []
+    for first in range(1, 15):
+        for second in range(1, first):
+            places = [first, second]
+            masked = inputs["input_ids"].clone()
+            masked[0, places] = processor.tokenizer.mask_token_id
+            labels = torch.full_like(masked, -100)
+            labels[0, places] = inputs["input_ids"][0, places]
+            with torch.inference_mode():
+                losses.append(model(input_ids=masked, labels=labels).loss.item())
+    assert min(abs(loss - figures(result)["masked_loss"]) for loss in losses) < 1e-5

@@ -1,0 +1,172 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""Retrieval by blocks equals retrieval by full matrices; what fails, what is refused, what goes on."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hf_unimo.errors import BadInputError
+from hf_unimo.evaluation import retrieval
+from hf_unimo.evaluation.adapters import pair_adapter
+from hf_unimo.evaluation.blocks import Blocks
+from hf_unimo.evaluation.measuring import Options
+from hf_unimo.evaluation.metrics.retrieval import retrieval_metrics
+from modeling_tests.evaluation import models
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(retrieval, "_QUERIES", 3)
+    monkeypatch.setattr(retrieval, "_IMAGES", 2)
+
+
+def values(result) -> dict[str, float]:
+    return {name: figure.value for name, figure in result.figures.items() if name != "mean_recall"}
+
+
+def evaluate(adapter, data, task="retrieval", **arguments):
+    options = Options(samples=20, block_size=3, batch_size=2, **arguments.pop("options", {}))
+    return retrieval.evaluate_retrieval(adapter, data, task, options=options, **arguments)
+
+
+def matrices(adapter, data):
+    """All scores, the slow way."""
+    images = [row.image.open() for row in data]
+    texts = [caption for row in data for caption in row.captions]
+    image_of_text = np.repeat(np.arange(len(data)), [len(row.captions) for row in data])
+    contrastive = matching = None
+    if adapter.features:
+        contrastive = adapter.image_features(images) @ adapter.text_features(texts).T
+    if adapter.matching:
+        matching = np.stack([adapter.match([image], np.zeros(len(texts), int), texts) for image in images])
+    return contrastive, matching, image_of_text
+
+
+@pytest.mark.parametrize("name", models.PAIRS)
+def test_every_stage_is_that_of_the_full_matrix(name):
+    adapter, data = pair_adapter(*models.PAIRS[name](), batch_size=4), models.gallery()
+    contrastive, matching, image_of_text = matrices(adapter, data)
+    tasks = [task for task, stage in retrieval.TASKS.items() if stage in adapter.stages]
+    for task in tasks:
+        result = evaluate(adapter, data, task, top_k=100)  # all candidates: the matching scores alone decide
+        expected = retrieval_metrics(contrastive if task == "retrieval" else matching, image_of_text)
+        assert values(result) == pytest.approx(expected)
+        assert result.protocol.rows == 7 and result.protocol.texts == 14
+        assert result.protocol.captions_per_image == (1, 3)
+        figure = result.figures["image_recall@5"]
+        assert figure.low <= figure.value <= figure.high and figure.chance == 5 / 7
+        recalls = [value for key, value in expected.items() if "recall" in key]
+        mean = result.figures["mean_recall"]
+        assert mean.value == pytest.approx(np.mean(recalls)) and mean.low < mean.value < mean.high
+
+
+def test_the_best_are_ordered_anew_and_the_rest_stays(monkeypatch):
+    adapter, data = pair_adapter(*models.unimo2()), models.gallery()
+
+    def match(images, image_of_pair, texts):
+        """Scores that have nothing to do with the contrastive ones."""
+        pairs = zip((images[image] for image in image_of_pair), texts)
+        return np.array([zlib.crc32(image.tobytes() + text.encode()) for image, text in pairs]) / 2**32
+
+    monkeypatch.setattr(adapter, "match", match)
+    contrastive, matching, image_of_text = matrices(adapter, data)
+    top_k = 5
+
+    def reranked(first, second):
+        """Each row's best `top_k` by `first` get scores above all others."""
+        result = first.copy()
+        for row in range(len(first)):
+            best = np.argsort(first[row])[-top_k:]
+            result[row, best] = 1000 + second[row, best]
+        return result
+
+    result = evaluate(adapter, data, "rerank", top_k=top_k)
+    texts = retrieval_metrics(reranked(contrastive, matching), image_of_text)
+    images = retrieval_metrics(reranked(contrastive.T, matching.T).T, image_of_text)
+    for name, value in values(result).items():
+        assert value == pytest.approx((images if name.startswith("image") else texts)[name])
+    assert values(result) != values(evaluate(adapter, data))
+    assert "the best 5" in result.protocol.scoring
+
+
+def test_chance_is_that_of_random_orders():
+    data = models.gallery()
+    gallery = retrieval._gallery(data, np.arange(len(data)))
+    random = np.random.RandomState(0)
+    found = [retrieval_metrics(random.rand(7, 14), gallery.image_of_text) for _ in range(2000)]
+    chance = retrieval._chance(gallery)
+    recalls = [value for name, value in chance.items() if name != "mean_recall"]
+    assert len(recalls) == 6 and chance.pop("mean_recall") == pytest.approx(np.mean(recalls))
+    for name, value in chance.items():
+        assert value == pytest.approx(np.mean([metrics[name] for metrics in found]), abs=0.02)
+
+
+@pytest.mark.parametrize("task", ["retrieval", "rerank", "matching"])
+def test_a_broken_picture_is_recorded_and_its_texts_are_no_candidates(task):
+    adapter = pair_adapter(*models.unimo2())
+    broken, whole = models.gallery(broken=(0, 1, 2, 5)), models.gallery()
+    rest = replace(whole, rows=tuple(row for row in whole.rows if row.id in ("3", "4", "6")))
+    result = evaluate(adapter, broken, task)
+    assert [failure["id"] for failure in result.failures] == ["0", "1", "2", "5"]
+    assert "broken" in result.failures[0]["reason"]
+    assert values(result) == pytest.approx(values(evaluate(adapter, rest, task)))
+
+
+def test_nothing_left_is_refused():
+    adapter = pair_adapter(*models.clip())
+    with pytest.raises(BadInputError, match="None of the 7 rows could be used"):
+        evaluate(adapter, models.gallery(broken=tuple(range(7))))
+
+
+def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
+    adapter, data = pair_adapter(*models.unimo2()), models.gallery(broken=(1,))
+    expected = evaluate(adapter, data, "rerank", top_k=4)
+    calls = {"features": 0, "matches": 0}
+    image_features, match = adapter.image_features, adapter.match
+
+    def counted_features(images):
+        calls["features"] += 1
+        return image_features(images)
+
+    def counted_match(*arguments):
+        calls["matches"] += 1
+        if calls["matches"] == 2:
+            raise KeyboardInterrupt
+        return match(*arguments)
+
+    monkeypatch.setattr(adapter, "image_features", counted_features)
+    monkeypatch.setattr(adapter, "match", counted_match)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(adapter, data, "rerank", top_k=4, options={"blocks": Blocks(tmp_path / "blocks", {})})
+    result = evaluate(adapter, data, "rerank", top_k=4, options={"blocks": Blocks(tmp_path / "blocks", {})})
+    assert calls == {"features": 5, "matches": 4}  # 3 blocks of two batches, and of matching; one was stopped
+    assert result == expected
+
+
+def test_captions_that_repeat_are_refused_where_each_image_has_one():
+    adapter, data = pair_adapter(*models.clip()), models.gallery(captions=(1,))
+    rows = tuple(replace(row, captions=("same",)) if row.id in "25" else row for row in data.rows)
+    repeated = replace(data, rows=rows)
+    with pytest.raises(BadInputError, match="1 captions repeat over 2 of its 7 images") as refused:
+        evaluate(adapter, repeated)
+    assert "'same'" in str(refused.value)
+    (note,) = evaluate(adapter, repeated, allow_repeated=True).notes
+    assert "1 captions belong to more than one image (2 in all)" in note
+
+
+def test_what_cannot_be_scored_is_refused(caplog):
+    adapter, data = pair_adapter(*models.clip()), models.gallery()
+    with pytest.raises(BadInputError, match="CLIPModel cannot do the task 'rerank'; it can do: retrieval"):
+        evaluate(adapter, data, "rerank")
+    with pytest.raises(BadInputError, match="1 empty texts among 13"):
+        evaluate(adapter, replace(data, rows=(replace(data.rows[0], captions=(" ",)), *data.rows[1:])))
+    with pytest.raises(BadInputError, match="1 images without captions"):
+        evaluate(adapter, replace(data, rows=(replace(data.rows[0], captions=()), *data.rows[1:])))
+    long = replace(data, rows=(replace(data.rows[0], captions=("a" * 100,)), *data.rows[1:]))
+    result = evaluate(adapter, long)
+    assert result.protocol.truncated_texts == 1
+    assert [record.message for record in caplog.records] == [
+        "1 of 13 texts have more than 40 tokens and are truncated."
+    ]

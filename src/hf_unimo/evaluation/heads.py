@@ -1,0 +1,486 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""Scores of fine-tuned heads: question answering, entailment, NLVR2, classification, regression, masked words."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import PreTrainedModel
+
+from ..data.benchmarks.rows import (
+    Benchmark,
+    EntailmentRow,
+    ImageLabelRow,
+    Nlvr2Row,
+    RetrievalRow,
+    Row,
+    TextRow,
+    VqaRow,
+)
+from ..data.schedule import random_state
+from ..errors import BadInputError, unknown_name
+from .adapters import Texts, check_task, preprocessing
+from .bootstrap import Figure
+from .measuring import Options, check_texts, count_truncated, finish, intervals, run_rows, start_protocol
+from .metrics.classification import classification_metrics
+from .metrics.nlvr2 import nlvr2_metrics
+from .metrics.regression import regression_metrics
+from .metrics.vqa import VARIANTS, process_answer, vqa_scores
+from .protocol import Result
+
+
+ROWS: dict[str, tuple[type[Row], ...]] = {
+    "vqa": (VqaRow,),
+    "entailment": (EntailmentRow,),
+    "nlvr2": (Nlvr2Row,),
+    "image-classification": (ImageLabelRow,),
+    "text-classification": (TextRow,),
+    "regression": (TextRow,),
+    "masked-words": (TextRow, RetrievalRow),
+}
+"""Task -> the rows that it takes."""
+
+MASKED_SHARE = 0.15
+"""Of the words of a text, at least one."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a head sees of a row; parts that it has not are None."""
+
+    image: Image.Image | None = None
+    text: str | None = None
+    text_pair: str | None = None
+    second_image: Image.Image | None = None
+
+
+def evaluate_head(
+    task: str,
+    model: PreTrainedModel,
+    processor: Any,
+    data: Benchmark,
+    *,
+    metric_variant: str = "official",
+    batch_size: int = 32,
+    options: Options | None = None,
+) -> Result:
+    """
+    Scores a model with a head of its own.
+
+    Args:
+        task (`str`): `"vqa"` (accuracy of the highest answer; with fewer than four annotators, or one, exact match
+            after the same processing), `"entailment"`, `"image-classification"`, `"text-classification"` (accuracy,
+            macro F1, Matthews), `"nlvr2"` (accuracy, and the share of sentences that are right for all their pairs
+            of images; the interval draws sentences), `"regression"` (Pearson, Spearman) or `"masked-words"` (see
+            [`evaluate_masked`]).
+        model: In evaluation mode, on its device.
+        processor: Of the model.
+        data ([`Benchmark`]): Rows of the kind that `ROWS` says.
+        metric_variant (`str`, defaults to `"official"`): Of question answering, see
+            [`~hf_unimo.evaluation.metrics.vqa.vqa_scores`].
+        batch_size (`int`, defaults to 32): Rows of a forward pass.
+        options ([`Options`], *optional*): How it runs.
+
+    Raises:
+        BadInputError: If the model or the data are not for the task, labels are hidden or not those of the model,
+            texts are empty, or no row can be used.
+    """
+    options = options or Options()
+    check_task(task, model, processor)
+    _check_rows(task, data)
+    head = _Head(model, processor, batch_size)
+    if task == "masked-words":
+        return evaluate_masked(head, data, options)
+    data.require_labels()
+    items = [_texts(row) for row in data]
+    first = [text for text, _ in items if text is not None]
+    truncated = 0
+    if first:
+        check_texts(first, data)
+        pairs = [pair or "" for _, pair in items] if any(pair for _, pair in items) else None
+        assert head.texts is not None
+        truncated = count_truncated(head.texts, first, pairs)
+    scorer = _scorer(task, model, data, metric_variant)  # before the long part: it refuses labels that do not fit
+    logits, kept, failed = run_rows(task, data, _read, head.logits, options)
+    figures = scorer(logits, kept, options)
+    protocol = start_protocol(
+        data,
+        options,
+        model,
+        head.images,
+        head.texts if first else None,
+        rows=len(kept),
+        truncated_texts=truncated,
+        scoring="value of the head" if task == "regression" else "highest logit of the head",
+        metric_variant=metric_variant if task == "vqa" else None,
+    )
+    failures = [(data[number].id, reason) for number, reason in failed]
+    return finish(task, model, options, protocol, figures, failures, scorer.notes)
+
+
+class _Head:
+    """Logits of rows."""
+
+    def __init__(self, model: Any, processor: Any, batch_size: int):
+        self.model, self.batch_size = model, batch_size
+        self.images, self.texts = preprocessing(model, processor)
+
+    @torch.inference_mode()
+    def logits(self, items: Sequence[Item]) -> np.ndarray:
+        """`(items, labels)`, float32."""
+        found = []
+        for start in range(0, len(items), self.batch_size):
+            found.append(self.model(**self._inputs(items[start : start + self.batch_size])).logits.float().cpu())
+        return torch.cat(found).numpy()
+
+    def _inputs(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        inputs: dict[str, torch.Tensor] = {}
+        if items[0].text is not None:
+            assert self.texts is not None
+            pairs = [item.text_pair or "" for item in items] if any(item.text_pair for item in items) else None
+            inputs |= self.texts([item.text or "" for item in items], pairs)
+        if items[0].image is not None:
+            assert self.images is not None
+            given = [image for item in items for image in (item.image, item.second_image) if image is not None]
+            pixels = self.images(given)
+            if items[0].second_image is not None:
+                pixels = {name: values.unflatten(0, (-1, 2)) for name, values in pixels.items()}
+            inputs |= pixels
+        return inputs
+
+
+def _texts(row: Row) -> tuple[str | None, str | None]:
+    if isinstance(row, VqaRow):
+        return row.question, None
+    if isinstance(row, EntailmentRow):
+        return row.hypothesis, None
+    if isinstance(row, Nlvr2Row):
+        return row.sentence, None
+    if isinstance(row, TextRow):
+        return row.text, row.text_pair
+    return None, None
+
+
+def _read(row: Row) -> Item:
+    text, pair = _texts(row)
+    images = [picture.open() for picture in row.pictures]
+    return Item(images[0] if images else None, text, pair, images[1] if len(images) > 1 else None)
+
+
+def _check_rows(task: str, data: Benchmark) -> None:
+    if task not in ROWS:
+        raise BadInputError(f"The task of a head is unknown: {unknown_name(task, ROWS)}")
+    numbers = data.task == "text-regression"
+    if not all(isinstance(row, ROWS[task]) for row in data) or (
+        task in ("text-classification", "regression") and numbers != (task == "regression")
+    ):
+        accepted = " or ".join(kind.__name__ for kind in ROWS[task])
+        kind = " with numbers" if task == "regression" else " with classes" if task == "text-classification" else ""
+        raise BadInputError(
+            f"Data {data.name!r} is for {data.task}; the task {task!r} accepts rows of {accepted}{kind}."
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From logits to figures
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _scorer(task: str, model: PreTrainedModel, data: Benchmark, variant: str) -> Any:
+    if task == "vqa":
+        return _Answers(model.config, data, variant)
+    if task == "nlvr2":
+        return _Sentences(model.config, data)
+    return _Values(data) if task == "regression" else _Classes(model.config, data)
+
+
+class _Classes:
+    """Classes of the data as those of the model."""
+
+    def __init__(self, config: Any, data: Benchmark):
+        self.notes: list[str] = []
+        labels = _labels(data)
+        self.class_ids = self._class_ids(config, data, labels)
+        self.labels = self.class_ids[labels]
+
+    def _class_ids(self, config: Any, data: Benchmark, labels: list[Any]) -> np.ndarray:
+        """Class of the model for each class of the data."""
+        number = config.num_labels
+        if data.label_names is None:
+            outside = sorted(label for label in set(labels) if not (isinstance(label, int) and 0 <= label < number))
+            if outside:
+                raise BadInputError(
+                    f"Data {data.name!r} has the label {outside[0]!r}; accepted are the model's classes, 0 to "
+                    f"{number - 1}."
+                )
+            return np.arange(number)
+        if _unnamed(config):
+            if len(data.label_names) != number:
+                raise BadInputError(
+                    f"Data {data.name!r} has {len(data.label_names)} classes and the model {number} without names; "
+                    "accepted is the same number, or a model that names its classes in `label2id`."
+                )
+            self.notes.append("The model does not name its classes: they count as those of the data, in their order.")
+            return np.arange(number)
+        known = {str(name).lower(): int(index) for name, index in config.label2id.items()}
+        outside = [name for name in data.label_names if name.lower() not in known]
+        if outside:
+            raise BadInputError(
+                f"Data {data.name!r} has the label {outside[0]!r}, which is not in the model's label map; accepted "
+                f"are {', '.join(map(str, list(config.label2id)[:20]))}."
+            )
+        return np.array([known[name.lower()] for name in data.label_names])
+
+    def __call__(self, logits: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
+        predictions, labels = logits.argmax(1), self.labels[kept]
+        most_frequent = np.unique(labels, return_counts=True)[1].max() / len(labels)
+
+        def statistic(rows: np.ndarray) -> dict[str, float]:
+            with warnings.catch_warnings():  # of samples that hold one class only
+                warnings.simplefilter("ignore", UserWarning)
+                return classification_metrics(predictions[rows], labels[rows])
+
+        return intervals(statistic, len(kept), options, {"accuracy": float(most_frequent)})
+
+
+class _Sentences(_Classes):
+    """True or false, of two pictures; a sentence comes with several pairs of them."""
+
+    def __init__(self, config: Any, data: Benchmark):
+        if config.num_labels != 2:
+            raise BadInputError(f"The model has {config.num_labels} classes; the task 'nlvr2' accepts False and True.")
+        super().__init__(config, data)
+        self.groups = np.array([row.group for row in data])
+        labels = _labels(data)
+        nlvr2_metrics(labels, labels, [row.id for row in data])  # refuses identifiers that repeat or are no NLVR2's
+
+    def __call__(self, logits: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
+        """What [`nlvr2_metrics`] gives, by counts of each sentence: its bootstrap draws sentences, with repetition."""
+        true_class = self.class_ids[1]
+        predictions, labels = logits.argmax(1) == true_class, self.labels[kept] == true_class
+        _, group = np.unique(self.groups[kept], return_inverse=True)
+        size = np.bincount(group)
+        self.notes.append(f"Consistency is over {len(size)} sentences, which the intervals draw.")
+
+        def figures(predictions: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
+            right = np.bincount(group, weights=predictions == labels)
+            accuracy = right[drawn].sum() / size[drawn].sum()
+            return {"accuracy": float(accuracy), "consistency": float((right == size)[drawn].mean())}
+
+        most_frequent = np.full(len(labels), 2 * labels.sum() >= len(labels))
+        chance = figures(most_frequent, np.arange(len(size)))
+        return intervals(partial(figures, predictions), len(size), options, chance)
+
+
+class _Values:
+    """Numbers."""
+
+    def __init__(self, data: Benchmark):
+        self.notes: list[str] = []
+        self.labels = np.array(_labels(data), dtype=np.float64)
+
+    def __call__(self, logits: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
+        predictions, labels = logits[:, 0], self.labels[kept]
+        regression_metrics(predictions, labels)  # refuses what has no correlation at all
+
+        def statistic(rows: np.ndarray) -> Mapping[str, float]:
+            # A sample of few rows may hold one value only: it has no correlation and does not count.
+            return {} if np.ptp(labels[rows]) == 0 else regression_metrics(predictions[rows], labels[rows])
+
+        return intervals(statistic, len(kept), options)
+
+
+class _Answers:
+    """Answers of a model's vocabulary against those of people."""
+
+    def __init__(self, config: Any, data: Benchmark, variant: str):
+        if variant not in VARIANTS:
+            raise BadInputError(f"The metric variant is {variant!r}; accepted are {', '.join(VARIANTS)}.")
+        if _unnamed(config):
+            raise BadInputError(
+                f"The model's {config.num_labels} answers have no names (LABEL_0, ...), so they cannot be compared "
+                "with people's; accepted is a model with its answer vocabulary in `id2label`."
+            )
+        self.answers = [str(config.id2label[index]) for index in range(config.num_labels)]
+        self.rows, self.variant = list(data), variant
+        vocabulary = {process_answer(answer, self.variant) for answer in self.answers}
+        covered = [
+            any(process_answer(answer, self.variant) in vocabulary for answer in _given(row)) for row in self.rows
+        ]
+        if not any(covered):
+            raise BadInputError(
+                f"The model's answer vocabulary ({', '.join(self.answers[:5])}, ...) has no answer to any of the "
+                f"{len(self.rows)} questions of {data.name!r}; accepted is a vocabulary that fits the data."
+            )
+        self.notes = [
+            f"Of {100 * np.mean(covered):.1f} % of the questions an answer is in the model's vocabulary of "
+            f"{len(self.answers)}."
+        ]
+        people = {min(len(row.answers), 4) for row in self.rows}  # from four on, one can be left out
+        self.kind = "vqa_accuracy" if people == {4} else "exact_match" if 0 not in people else "soft_accuracy"
+        if self.kind == "soft_accuracy" and not all(row.soft_answers for row in self.rows):
+            raise BadInputError(
+                f"Data {data.name!r} has people's answers to some questions and weights to others; accepted is one "
+                "of them for all."
+            )
+
+    def __call__(self, logits: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
+        rows = [self.rows[row] for row in kept]
+        scores = self._scores([self.answers[answer] for answer in logits.argmax(1)], rows)
+        types = np.array([row.answer_type or "" for row in rows])
+        # The script `v1` scores types in a way of its own, which is not told here.
+        kinds = sorted(set(types)) if "" not in types and self.variant != "v1" else []
+
+        def statistic(drawn: np.ndarray) -> dict[str, float]:
+            found = {self.kind: float(scores[drawn].mean())}
+            for kind in kinds:
+                of_kind = scores[drawn][types[drawn] == kind]
+                if len(of_kind):
+                    found[f"{self.kind} ({kind})"] = float(of_kind.mean())
+            return found
+
+        return intervals(statistic, len(kept), options)
+
+    def _scores(self, predictions: list[str], rows: list[VqaRow]) -> np.ndarray:
+        if self.kind == "vqa_accuracy":
+            return vqa_scores(predictions, [row.answers for row in rows], self.variant)
+        processed = [process_answer(answer, self.variant) for answer in predictions]
+        if self.kind == "exact_match":
+            return np.array(
+                [
+                    float(answer in {process_answer(given, self.variant) for given in row.answers})
+                    for answer, row in zip(processed, rows)
+                ]
+            )
+        return np.array(
+            [
+                max(
+                    [weight for given, weight in row.soft_answers if process_answer(given, self.variant) == answer]
+                    or [0.0]
+                )
+                for answer, row in zip(processed, rows)
+            ]
+        )
+
+
+def _labels(data: Benchmark) -> list[Any]:
+    return [row.label for row in data]
+
+
+def _given(row: VqaRow) -> list[str]:
+    return [*row.answers, *(answer for answer, _ in row.soft_answers)]
+
+
+def _unnamed(config: Any) -> bool:
+    """Whether the configuration has the names that transformers gives where there are none."""
+    return all(str(name) == f"LABEL_{index}" for index, name in config.id2label.items())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Masked words
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def evaluate_masked(head: _Head, data: Benchmark, options: Options) -> Result:
+    """
+    Recovers hidden words: of each text 15 % of the tokens, at least one, drawn by seed and row, become the mask token.
+    Of images with captions each caption is a text, next to its image.
+
+    Returns:
+        [`Result`] with `accuracy` and `top5_accuracy` over the hidden tokens, and `masked_loss`, their mean
+        cross-entropy in nats. The interval draws texts.
+    """
+    rows = _captioned(data)
+    texts = [text for _, text in rows]
+    check_texts(texts, data)
+    if head.texts is None or head.texts.tokenizer.mask_token_id is None:
+        raise BadInputError("The model's tokenizer has no mask token; masked words need one.")
+    truncated = count_truncated(head.texts, texts)
+    with_images = any(row.pictures for row, _ in rows)
+
+    def read(number: int) -> _Hidden:
+        row, text = rows[number]
+        image = row.pictures[0].open() if row.pictures else None
+        return _Hidden(Item(image, text), random_state(options.seed, number, "masked words"))
+
+    sums, kept, failed = run_rows("masked-words", range(len(rows)), read, partial(_masked_sums, head), options)
+
+    def statistic(drawn: np.ndarray) -> dict[str, float]:
+        hidden, right, top5, loss = sums[drawn].sum(0)
+        return {"accuracy": right / hidden, "top5_accuracy": top5 / hidden, "masked_loss": loss / hidden}
+
+    figures = intervals(statistic, len(kept), options)
+    protocol = start_protocol(
+        data,
+        options,
+        head.model,
+        head.images if with_images else None,
+        head.texts,
+        rows=len(kept),
+        texts=len(kept),
+        truncated_texts=truncated,
+        scoring=f"{MASKED_SHARE:.0%} of the tokens, at least one, replaced by the mask token: {int(sums[:, 0].sum())}",
+    )
+    failures = [(rows[number][0].id, reason) for number, reason in failed]
+    return finish("masked-words", head.model, options, protocol, figures, failures)
+
+
+@dataclass(frozen=True)
+class _Hidden:
+    """A text and what draws its hidden tokens."""
+
+    item: Item
+    random: np.random.RandomState
+
+
+def _captioned(data: Benchmark) -> list[tuple[Row, str]]:
+    """Every text with its row."""
+    rows: list[tuple[Row, str]] = []
+    for row in data:
+        texts = row.captions if isinstance(row, RetrievalRow) else [" ".join(filter(None, (row.text, row.text_pair)))]
+        for text in texts:
+            if not isinstance(text, str):
+                raise BadInputError(f"Data {data.name!r} has captions as token ids; accepted are captions as texts.")
+            rows.append((row, text))
+    return rows
+
+
+@torch.inference_mode()
+def _masked_sums(head: _Head, items: list[_Hidden]) -> np.ndarray:
+    """For each text the numbers of hidden tokens, of right ones, of those among the first five, and summed loss."""
+    found = []
+    for start in range(0, len(items), head.batch_size):
+        part = items[start : start + head.batch_size]
+        inputs = head._inputs([hidden.item for hidden in part])
+        hidden = _draw_mask(head.texts, inputs["input_ids"], [hidden.random for hidden in part])
+        words = inputs["input_ids"][hidden]
+        assert head.texts is not None
+        inputs["input_ids"] = inputs["input_ids"].masked_fill(hidden, head.texts.tokenizer.mask_token_id)
+        logits = head.model(**inputs).logits[hidden].float()
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices == words[:, None]
+        loss = torch.nn.functional.cross_entropy(logits, words, reduction="none")
+        values = torch.stack([torch.ones_like(loss), best[:, 0].float(), best.any(1).float(), loss], dim=1)
+        row_of = hidden.nonzero()[:, 0]
+        found.append(
+            torch.zeros(len(part), 4, device=loss.device).index_add_(0, row_of, values).double().cpu().numpy()
+        )
+    return np.concatenate(found)
+
+
+def _draw_mask(texts: Texts | None, input_ids: torch.Tensor, randoms: Sequence[np.random.RandomState]) -> torch.Tensor:
+    assert texts is not None
+    special = torch.tensor(texts.tokenizer.all_special_ids)
+    words = ~torch.isin(input_ids.cpu(), special)
+    hidden = torch.zeros_like(words)
+    for row, random in enumerate(randoms):
+        places = words[row].nonzero()[:, 0].numpy()
+        if not len(places):
+            raise ValueError("the text has no token that could be hidden")
+        number = max(1, round(MASKED_SHARE * len(places)))
+        hidden[row, random.permutation(places)[:number]] = True
+    return hidden.to(input_ids.device)

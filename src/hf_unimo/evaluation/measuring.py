@@ -1,0 +1,197 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""What all evaluators share: their options, rows that fail without ending the run, and the start of a protocol."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from ..data.benchmarks.rows import Benchmark
+from ..data.images import BadRowError
+from ..errors import BadInputError
+from .adapters import Pictures, Texts
+from .blocks import Blocks
+from .bootstrap import Figure, with_intervals
+from .protocol import Protocol, Result, versions
+
+
+logger = logging.getLogger(__name__)
+
+RowT = TypeVar("RowT")
+LEVEL = 0.95
+
+
+@dataclass(kw_only=True)
+class Options:
+    """
+    How an evaluation runs.
+
+    Args:
+        model_name (`str`): As the result names the model.
+        blocks ([`Blocks`]): Keeps what is done; by default nothing is stored.
+        block_size (`int`, defaults to 256): Rows of a block: what is lost at most if the run is stopped.
+        batch_size (`int`, defaults to 32): Rows that are read at once.
+        samples (`int`, defaults to 1000), seed (`int`, defaults to 0): Of the bootstrap; the seed also draws what a
+            task draws.
+        command (`str`): The command line that repeats the evaluation.
+    """
+
+    model_name: str = "model"
+    blocks: Blocks = field(default_factory=Blocks)
+    block_size: int = 256
+    batch_size: int = 32
+    samples: int = 1000
+    seed: int = 0
+    command: str = ""
+
+
+def run_rows(
+    name: str,
+    rows: Sequence[RowT],
+    read: Callable[[RowT], Any],
+    function: Callable[[list[Any]], np.ndarray],
+    options: Options,
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, str]]]:
+    """
+    Reads rows and computes, block by block. A row that cannot be read, or that the preprocessing refuses, is left out.
+
+    Args:
+        name (`str`): Of the computation, see [`Blocks.run`].
+        rows: At least one.
+        read: From a row to what `function` takes; raises BadRowError if the row cannot be used.
+        function: From what was read to an array with one entry for each.
+        options ([`Options`]): How.
+
+    Returns:
+        The entries of the rows that succeeded, the numbers of these rows, and number and reason of each that failed.
+
+    Raises:
+        BadInputError: If all rows fail.
+    """
+
+    def compute(start: int, stop: int) -> Mapping[str, np.ndarray]:
+        values, kept, failed = [], [], []
+        for first in range(start, stop, options.batch_size):  # whole pictures are large: few of them are open at once
+            items, numbers = [], []
+            for number in range(first, min(first + options.batch_size, stop)):
+                try:
+                    items.append(read(rows[number]))
+                    numbers.append(number)
+                except BadRowError as error:
+                    failed.append((number, str(error)))
+            found, refused = _apply(function, items) if items else (np.zeros(0, np.float32), {})
+            failed += [(numbers[place], reason) for place, reason in refused.items()]
+            kept += [number for place, number in enumerate(numbers) if place not in refused]
+            values += [found] if len(found) else []
+        return {
+            "values": np.concatenate(values) if values else np.zeros(0, np.float32),
+            "kept": np.array(kept, dtype=np.int64),
+            "failed": np.array([number for number, _ in sorted(failed)], dtype=np.int64),
+            "reasons": np.array([reason for _, reason in sorted(failed)], dtype=np.str_),
+        }
+
+    found = options.blocks.run(name, len(rows), options.block_size, compute)
+    failures = [(int(number), str(reason)) for number, reason in zip(found["failed"], found["reasons"])]
+    if not len(found["kept"]):
+        raise BadInputError(f"None of the {len(rows)} rows could be used; of the first: {failures[0][1]}.")
+    return found["values"], found["kept"], failures
+
+
+def _apply(function: Callable[[list[Any]], np.ndarray], items: list[Any]) -> tuple[np.ndarray, dict[int, str]]:
+    """All at once, or if a processor refuses something, one by one to find out what."""
+    try:
+        return function(items), {}
+    except BadInputError:
+        raise
+    except ValueError:
+        values, refused = [], {}
+        for place, item in enumerate(items):
+            try:
+                values.append(function([item]))
+            except ValueError as error:
+                refused[place] = " ".join(str(error).split())
+        return np.concatenate(values) if values else np.zeros(0, np.float32), refused
+
+
+def check_texts(texts: Sequence[str], data: Benchmark) -> None:
+    """Raises BadInputError, with the counts, if texts are empty."""
+    empty = sum(not text.strip() for text in texts)
+    if empty:
+        raise BadInputError(
+            f"Data {data.name!r} has {empty} empty texts among {len(texts)}; accepted are texts with at least one "
+            "character that is no blank."
+        )
+
+
+def count_truncated(texts: Texts, first: Sequence[str], second: Sequence[str] | None = None) -> int:
+    """How many texts will be cut; says so once if there are any."""
+    number = texts.count_too_long(first, second)
+    if number:
+        logger.warning(
+            "%d of %d texts have more than %d tokens and are truncated.", number, len(first), texts.max_length
+        )
+    return number
+
+
+def start_protocol(
+    data: Benchmark,
+    options: Options,
+    model: PreTrainedModel,
+    images: Pictures | None,
+    texts: Texts | None,
+    /,
+    **more: Any,
+) -> Protocol:
+    """A protocol with all that does not depend on the task; `more` are the other fields."""
+    size, steps = images.describe() if images is not None else ({}, {})
+    bootstrap = {"samples": options.samples, "level": LEVEL, "unit": "queries"} if options.samples else {}
+    return Protocol(
+        dataset=data.name,
+        split=data.split,
+        split_hash=data.split_hash,
+        data={key: value for key, value in data.describe().items() if key in ("counts", "protocol")},
+        image_size=size,
+        preprocessing=steps,
+        max_text_length=None if texts is None else texts.max_length,
+        label_names=list(data.label_names or ()),
+        precision=str(model.dtype).removeprefix("torch."),
+        versions=versions(),
+        seed=options.seed,
+        bootstrap=bootstrap,
+        command=options.command,
+        **more,
+    )
+
+
+def finish(
+    task: str,
+    model: PreTrainedModel,
+    options: Options,
+    protocol: Protocol,
+    figures: dict[str, Figure],
+    failures: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
+) -> Result:
+    """The result; `failures` are ids and reasons."""
+    return Result(
+        task=task,
+        model=options.model_name,
+        model_class=type(model).__name__,
+        figures=figures,
+        protocol=protocol,
+        failures=[{"id": row, "reason": reason} for row, reason in failures],
+        notes=list(notes),
+    )
+
+
+def intervals(
+    statistic: Callable[..., Mapping[str, float]],
+    number: int | Sequence[int],
+    options: Options,
+    chance: Mapping[str, float] | None = None,
+) -> dict[str, Figure]:
+    """[`with_intervals`] with the options of an evaluation."""
+    return with_intervals(statistic, number, samples=options.samples, seed=options.seed, level=LEVEL, chance=chance)
