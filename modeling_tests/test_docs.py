@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from hf_unimo import Unimo2ImageProcessorPil, Unimo2Processor, Unimo2Tokenizer, cli
+from hf_unimo.training.config_tree import parse_yaml
+from hf_unimo.training.run_config import RunConfig, load_run_config
 from modeling_tests.models.unimo2 import small
 
 
@@ -36,9 +38,23 @@ def test_links_and_commands_exist(page):
     text = page.read_text()
     for target in re.findall(r"\]\(((?!http)[^)#]+)\)", text):
         assert (page.parent / target).exists(), target
-    for command in re.findall(r"^hf-unimo (\w+)", text, flags=re.MULTILINE):
+    for command in re.findall(r"^hf-unimo ([\w-]+)", text, flags=re.MULTILINE):
         assert command in cli.COMMANDS
     for script in re.findall(r"^python (\S+\.py)", text, flags=re.MULTILINE):
         assert (ROOT / script).is_file(), script
     for target in re.findall(r"^make ([\w-]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE), target
+
+
+def test_the_configuration_of_a_run_and_the_ablations_are_accepted():
+    text = (ROOT / "docs" / "pretrain.md").read_text()
+    (tree,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert set(RunConfig.from_dict(parse_yaml(tree, "docs/pretrain.md")).data.sources) == {
+        "pairs",
+        "pictures",
+        "sentences",
+    }
+    overrides = re.findall(r"^\| [^|]+ \| `([\w.]+=[^`]*)` \|$", text, flags=re.MULTILINE)
+    assert len(overrides) == 5
+    for line in overrides:
+        load_run_config(ROOT / "examples" / "configs" / "emoji.yaml", line.split())

@@ -3,15 +3,19 @@
 
 import inspect
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
 import transformers
-from huggingface_hub import ModelCardData
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from . import __version__
+from .errors import BadInputError
 from .flat_code import reference
+from .models.registry import Family
 
 
 if TYPE_CHECKING:
@@ -29,6 +33,9 @@ PIPELINE_TAGS = {
 }
 """Auto class of the saved head -> the Hub's name of its task."""
 
+USE_BEGIN, USE_END = "<!-- hf_unimo: use -->", "<!-- hf_unimo: end of use -->"
+"""Between these lines a card says how to load what lies beside it. An export, whose code moves in, writes it anew."""
+
 _CARD = """\
 ---
 {metadata}
@@ -40,6 +47,20 @@ _CARD = """\
 
 {family}
 
+{use}
+
+## Limits
+
+* This card was written by `hf-unimo export` from the saved files. They do not tell what the model was trained on, how
+  well it does, and which biases it has; whoever shares it should add that.
+{limits}
+"""
+_LIMITS = """\
+* {inputs}
+* The code is that of hf_unimo {version}, exported with transformers {transformers_version}; it needs that version or a
+  later one of the same major version.\
+"""
+_USE = """\
 ## Use
 
 The code of the model is in this repository: read it, then allow it to run with `trust_remote_code=True`.
@@ -79,17 +100,10 @@ model = model_class.from_pretrained(repository)
 
 | | |
 |---|---|
-{config}
-
-## Limits
-
-* This card was written by `hf-unimo export` from the saved files. They do not tell what the model was trained on, how
-  well it does, and which biases it has; whoever shares it should add that.
-* {inputs}
-* The code is that of hf_unimo {version}, exported with transformers {transformers_version}; it needs that version or a
-  later one of the same major version.
+{config}\
 """
-_PLACE = "path/or/name"
+PLACE = "path/or/name"
+"""What stands in a card for where the repository is, until it is pushed."""
 _PROCESSOR_THERE = "Images and texts must pass the processor of this repository: the model knows no other form."
 _PROCESSOR_MISSING = "This repository does not hold both a tokenizer and an image processor: inputs are made by hand."
 
@@ -105,36 +119,111 @@ def model_card(saved: "SavedModel", name: str, license: str, processor: bool) ->
         processor (`bool`): Whether `AutoProcessor` loads from the repository.
     """
     family, head = saved.family, saved.head
-    auto_class = next((auto for auto, model in family.auto_models.items() if model is head), None)
-    metadata = ModelCardData(
-        license=license,
-        library_name="transformers",
-        pipeline_tag=PIPELINE_TAGS.get(auto_class or ""),
-        tags=[family.model_type, "custom_code", "hf_unimo"],
-    )
-    package = sys.modules[family.config.__module__.rpartition(".")[0]]
-    parts = [*family.other_models, *family.sub_models.values()]
     return _CARD.format(
-        metadata=metadata.to_yaml(),
+        metadata=card_metadata(family, head, license=license, tags=["custom_code"]).to_yaml(),
         name=name,
         head=head.__name__,
-        family=_first_paragraph(package),
-        head_doc=_first_paragraph(head),
-        remote_usage="\n".join(_remote_usage(saved, auto_class, processor)),
-        local_usage="\n".join(_local_usage(head, auto_class)),
+        head_doc=first_paragraph(head),
+        family=family_paragraph(family),
+        use=_use(saved, processor),
+        limits=_limits(processor),
+    )
+
+
+def completed_card(text: str, saved: "SavedModel", license: str, processor: bool) -> str:
+    """
+    The card of a training run, made that of an exported repository: the lines between `USE_BEGIN` and `USE_END` give
+    way to what [`model_card`] says there, and the metadata gets what it lacks. All else stays as it is.
+
+    Args:
+        text (`str`): The card. Without these two lines, in this order, it is returned unchanged.
+        saved, license, processor: As for [`model_card`]; a license that the card has already stays.
+
+    Raises:
+        BadInputError: If the metadata cannot be read.
+    """
+    before, begin, rest = text.partition(USE_BEGIN)
+    _, end, after = rest.partition(USE_END)
+    if not (begin and end):
+        return text
+    try:
+        card = ModelCard(f"{before}{_use(saved, processor)}\n\n## Limits of the code\n\n{_limits(processor)}{after}")
+    except (ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInputError(f"The metadata of the saved model's card cannot be read: {reason}") from error
+    found = card.data.to_dict()
+    new = card_metadata(saved.family, saved.head, license=license, tags=["custom_code"]).to_dict()
+    for key, value in new.items():
+        if key not in found:
+            card.data[key] = value
+    card.data["tags"] = list(dict.fromkeys([*found.get("tags", []), *new["tags"]]))
+    return str(card)
+
+
+def card_metadata(family: Family, head: type, tags: Iterable[str] = (), **more) -> ModelCardData:
+    """
+    What the Hub reads in a card of `head`.
+
+    Args:
+        family ([`Family`]): Its family.
+        head (`type`): The class that was saved.
+        tags: Beside those of the family.
+        more: Further keys of `ModelCardData`.
+    """
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag=PIPELINE_TAGS.get(_auto_class(family, head) or ""),
+        tags=[family.model_type, *tags, "hf_unimo"],
+        **more,
+    )
+
+
+def family_paragraph(family: Family) -> str:
+    """What the family is: the first paragraph of its package."""
+    return first_paragraph(sys.modules[family.config.__module__.rpartition(".")[0]])
+
+
+def first_paragraph(documented: object) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
+
+
+def local_usage(family: Family, head: type) -> str:
+    """Lines that load the saved head with this package's code."""
+    auto_class = _auto_class(family, head)
+    if auto_class is None:
+        lines = [f"from {__package__} import {head.__name__}"]
+    else:
+        lines = [f"import {__package__}", f"from transformers import {auto_class}"]
+    return "\n".join([*lines, "", f'model = {auto_class or head.__name__}.from_pretrained("{PLACE}").eval()'])
+
+
+def _auto_class(family: Family, head: type) -> str | None:
+    """Name of the Auto class that loads `head`."""
+    return next((auto for auto, model in family.auto_models.items() if model is head), None)
+
+
+def _use(saved: "SavedModel", processor: bool) -> str:
+    """How to load the repository, what of the family is in it, its size. The first two code blocks run as they are."""
+    family, head = saved.family, saved.head
+    parts = [*family.other_models, *family.sub_models.values()]
+    return _USE.format(
+        remote_usage="\n".join(_remote_usage(saved, _auto_class(family, head), processor)),
+        local_usage=local_usage(family, head),
         heads="\n".join(_head_rows(saved)),
-        place=_PLACE,
+        place=PLACE,
         part=reference(parts[0] if parts else head),
         num_parameters=sum(torch.Size(shape).numel() for shape in saved.shapes.values()),
         config="\n".join(f"| {key} | {value} |" for key, value in _config_summary(saved).items()),
+    )
+
+
+def _limits(processor: bool) -> str:
+    return _LIMITS.format(
         inputs=_PROCESSOR_THERE if processor else _PROCESSOR_MISSING,
         version=__version__,
         transformers_version=transformers.__version__,
     )
-
-
-def _first_paragraph(documented: object) -> str:
-    return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
 
 
 def _head_rows(saved: "SavedModel") -> list[str]:
@@ -173,7 +262,7 @@ def _remote_usage(saved: "SavedModel", auto_class: str | None, processor: bool) 
     lines += [f"from transformers import {', '.join(names)}"] if names else []
     if auto_class is None:
         lines += [f"from {get_class_from_dynamic_module.__module__} import {get_class_from_dynamic_module.__name__}"]
-    lines += ["", f'repository = "{_PLACE}"']
+    lines += ["", f'repository = "{PLACE}"']
     if auto_class is None:
         lines += [f'model_class = get_class_from_dynamic_module("{reference(saved.head)}", repository)']
         lines += ["model = model_class.from_pretrained(repository).eval()"]
@@ -182,15 +271,6 @@ def _remote_usage(saved: "SavedModel", auto_class: str | None, processor: bool) 
     if processor:
         lines += ["processor = AutoProcessor.from_pretrained(repository, trust_remote_code=True)"]
     return [*lines, "", *_call(saved, processor)]
-
-
-def _local_usage(head: type, auto_class: str | None) -> list[str]:
-    """Lines that load the saved head with this package's code."""
-    if auto_class is None:
-        lines = [f"from {__package__} import {head.__name__}"]
-    else:
-        lines = [f"import {__package__}", f"from transformers import {auto_class}"]
-    return [*lines, "", f'model = {auto_class or head.__name__}.from_pretrained("{_PLACE}").eval()']
 
 
 def _call(saved: "SavedModel", processor: bool) -> list[str]:

@@ -17,9 +17,13 @@ from ..errors import BadInputError, CheckFailedError
 
 COMMANDS = {
     "convert": "convert a checkpoint of the first implementation to transformers' format, or back",
+    "check-data": "read the sources of a run: sizes, lengths, repetitions, broken rows, leaks into the evaluation",
+    "pretrain": "train a model on pairs, images and texts, as a YAML file says",
+    "evaluate": "measure a model: retrieval, zero-shot, fine-tuned heads; figures with intervals and their protocol",
     "export": "write a complete model repository: weights, processor, code, card",
+    "push": "push a saved model or an exported repository to the Hub",
 }
-"""Command name (the file in this folder) -> its one-line summary."""
+"""Command name (the file in this folder, with `_` for `-`) -> its one-line summary."""
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -31,7 +35,7 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         subparser = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name in argv[:1]:
-            module = importlib.import_module(f".{name}", __name__)
+            module = importlib.import_module(f".{name.replace('-', '_')}", __name__)
             subparser.description = module.__doc__
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
@@ -50,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CheckFailedError as error:
         print(f"hf-unimo {args.command}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"hf-unimo {args.command}: stopped", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"hf-unimo {args.command}: {interrupt or 'stopped'}", file=sys.stderr)
         return 130
     return 0
