@@ -4,8 +4,6 @@
 import importlib.util
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from hf_unimo.training.build import build_run
 from hf_unimo.training.pretrain import make_trainer, training_arguments
 from hf_unimo.training.run_config import RunConfig, load_run_config
 from modeling_tests.training import runs, two_process_run
+from modeling_tests.two_processes import torchrun
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,11 +92,9 @@ def to_file(tree, path):
 
 @pytest.mark.slow
 def test_two_processes_end_where_one_does(tmp_path, capsys):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(SCRIPT)]
     settings = two_process_run.SETTINGS | {"training__steps": 5}
     two = to_file(runs.tree(tmp_path / "two", data__batch_size=4, **settings), tmp_path / "two.yaml")
-    done = subprocess.run([*command, two], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = torchrun(SCRIPT, two)
     one = to_file(runs.tree(tmp_path / "one", data__batch_size=8, **settings), tmp_path / "one.yaml")
     assert pretrain_accelerate.main([one]) == 0
     printed = [

@@ -19,6 +19,7 @@ from transformers import AutoModelForPreTraining, AutoProcessor, RobertaConfig, 
 from hf_unimo.cli import main
 from hf_unimo.training.build import build_run
 from hf_unimo.training.run_config import load_run_config
+from modeling_tests.two_processes import torchrun
 
 from . import runs
 
@@ -215,12 +216,9 @@ def short(config, output):
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_every_example_runs(config, processes, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "hf_unimo", *short(config, tmp_path / "out")], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    command = ["-m", "hf_unimo", *short(config, tmp_path / "out")]
+    done = torchrun(*command, processes=processes, env=environment)
     assert f"{processes} process" in done.stdout and "written: " in done.stdout
     assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
 

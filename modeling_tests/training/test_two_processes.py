@@ -1,31 +1,21 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """A run on two processes ends where a run on one does: steps of pairs, images and texts, DDP over gloo."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+
+from modeling_tests.two_processes import torchrun
 
 from . import two_process_run
 
 
-ROOT = Path(__file__).parents[2]
 RUN = "modeling_tests.training.two_process_run"
-
-
-def launch(processes, *arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    done = subprocess.run([*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     two, one = tmp_path_factory.mktemp("two"), tmp_path_factory.mktemp("one")
-    launch(2, RUN, two, 4)
+    torchrun("-m", RUN, two, 4)
     two_process_run.main(one, 8)
     return torch.load(one / "0.pt"), [torch.load(two / f"{rank}.pt") for rank in range(2)]
 
