@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hf_unimo import Unimo2ImageProcessorPil, Unimo2Processor, Unimo2Tokenizer, cli
-from hf_unimo.training.config_tree import parse_yaml
+from hf_unimo.config_tree import parse_yaml
 from hf_unimo.training.run_config import RunConfig, load_run_config
 from modeling_tests.models.unimo2 import small
 

@@ -9,8 +9,8 @@ import torch
 import transformers
 
 from hf_unimo.cli import main
-from hf_unimo.cli.evaluate import open_data
 from hf_unimo.data.benchmarks.rows import Benchmark, CaptionRow, Picture
+from hf_unimo.data.open_data import open_words
 from hf_unimo.errors import BadInputError
 from hf_unimo.evaluation.adapters import possible_tasks
 from hf_unimo.evaluation.blocks import Blocks
@@ -227,12 +227,12 @@ def own_data(folder):
 
 def test_own_data(tmp_path):
     words = own_data(tmp_path)
-    data = open_data(words, "captioning")
+    data = open_words(words, "captioning")
     assert [row.image_id for row in data] == ["0.png", "1.png", "2.png", "3.png (row 3)", "3.png (row 4)"]
     assert data[0].references == ("0 a red cat", "0 two dogs", "5 a red cat", "5 two dogs")
     text = (tmp_path / "data.jsonl").read_text()
     (tmp_path / "data.jsonl").write_text(text.replace("1 two dogs", "1 two cats"))
-    assert open_data(words, "captioning").split_hash != data.split_hash
+    assert open_words(words, "captioning").split_hash != data.split_hash
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
@@ -268,7 +268,7 @@ def test_captions_of_coco_by_name(tmp_path):
     for number in range(3):
         (tmp_path / "val2014" / f"{number}.jpg").write_bytes(models.png(models.picture(number)))
     (tmp_path / "dataset_coco.json").write_text(json.dumps({"dataset": "coco", "images": images}))
-    data = open_data([f"coco-karpathy-captions={tmp_path}", "split=test", f"images={tmp_path}"], "captioning")
+    data = open_words([f"coco-karpathy-captions={tmp_path}", "split=test", f"images={tmp_path}"], "captioning")
     file = tmp_path / "captions.json"
     result = evaluate_captioning(*unimo2(), data, predictions=file, options=Options(samples=2))
     assert result.protocol.dataset == "coco-karpathy-captions" and result.protocol.captions_per_image == (1, 1)

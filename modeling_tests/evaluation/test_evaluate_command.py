@@ -12,10 +12,10 @@ import pytest
 from huggingface_hub import ModelCard
 
 from hf_unimo.cli import main
-from hf_unimo.cli.evaluate import open_data
 from hf_unimo.data.benchmarks.rows import RetrievalRow
+from hf_unimo.data.open_data import open_words
+from hf_unimo.data.own_data import KINDS
 from hf_unimo.evaluation.adapters import PairAdapter
-from hf_unimo.evaluation.own_data import KINDS
 from hf_unimo.evaluation.protocol import Result
 from modeling_tests.evaluation import models
 
@@ -100,24 +100,24 @@ def test_retrieval_of_own_pairs(saved, tmp_path, capsys):
 
 
 def test_captions_of_one_picture_belong_together(pictures):
-    data = open_data([f"path={pictures / 'data.jsonl'}"], "retrieval")
+    data = open_words([f"path={pictures / 'data.jsonl'}"], "retrieval")
     assert len(data) == 12 and data[0].captions == ("0 first", "0 second")
     lines = [{"file": f"{number // 2}.png", "text": f"t{number}"} for number in range(6)]
     (pictures / "flat.jsonl").write_text("\n".join(map(json.dumps, lines)))
     (pictures / "flat.yaml").write_text("path: flat.jsonl\nname: flat\ncolumns: {image: file}\n")
-    data = open_data([str(pictures / "flat.yaml")], "retrieval")
+    data = open_words([str(pictures / "flat.yaml")], "retrieval")
     assert isinstance(data[0], RetrievalRow) and [row.captions for row in data] == [
         ("t0", "t1"),
         ("t2", "t3"),
         ("t4", "t5"),
     ]
-    joined = open_data([str(pictures / "flat.yaml"), "captions=join", "columns.text=[text,file]"], "retrieval")
+    joined = open_words([str(pictures / "flat.yaml"), "captions=join", "columns.text=[text,file]"], "retrieval")
     assert joined[0].captions == ("t0, 0.png", "t1, 0.png")
     cells = [
         {"image": {"bytes": models.png(models.picture(row // 2)), "path": None}, "text": f"t{row}"} for row in range(6)
     ]
     datasets.Dataset.from_list(cells).to_parquet(pictures / "bytes.parquet")
-    assert [row.captions for row in open_data([f"path={pictures / 'bytes.parquet'}"], "retrieval")] == [
+    assert [row.captions for row in open_words([f"path={pictures / 'bytes.parquet'}"], "retrieval")] == [
         ("t0", "t1"),
         ("t2", "t3"),
         ("t4", "t5"),
@@ -126,11 +126,11 @@ def test_captions_of_one_picture_belong_together(pictures):
 
 def test_a_hash_is_that_of_the_content(pictures):
     words = [f"path={pictures / 'data.jsonl'}", "columns.label=kind"]
-    first = open_data(words, "zero-shot-classification").split_hash
-    assert first == open_data(words, "zero-shot-classification").split_hash
+    first = open_words(words, "zero-shot-classification").split_hash
+    assert first == open_words(words, "zero-shot-classification").split_hash
     text = (pictures / "data.jsonl").read_text()
     (pictures / "data.jsonl").write_text(text.replace('"dark"', '"bright"', 1))
-    assert first != open_data(words, "zero-shot-classification").split_hash
+    assert first != open_words(words, "zero-shot-classification").split_hash
 
 
 def test_zero_shot_and_probe(saved, pictures, tmp_path):
@@ -172,7 +172,7 @@ def test_the_page_shows_what_runs(saved, pictures, tmp_path, monkeypatch):
     page = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text()
     (code,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     (pictures / "my-pictures.yaml").write_text(code.replace("file", "image").replace("caption", "text"))
-    data = open_data([str(pictures / "my-pictures.yaml"), "where.fold=train"], "linear-probe")
+    data = open_words([str(pictures / "my-pictures.yaml"), "where.fold=train"], "linear-probe")
     assert data.name == "my-pictures" and [row.label for row in data] == [1, 0] * 3
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     folder = flickr(tmp_path / "DATA")
@@ -269,7 +269,7 @@ def test_bad_input_is_refused(saved, pictures, tmp_path, capsys):
     sentence = refused(capsys, base, "--tasks", "zero-shot-classification", "--data", path, "columns.label=kind", *out)
     assert "lacks the images of 1 of 12 rows (the first: 4.png)" in sentence
     assert not (tmp_path / "out").exists()
-    dropped = open_data([path, "columns.label=kind", "missing=drop"], "zero-shot-classification")
+    dropped = open_words([path, "columns.label=kind", "missing=drop"], "zero-shot-classification")
     assert len(dropped) == 11 and dropped.missing == ("4.png",)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.json").write_text("[1]")

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from hf_unimo import Unimo2ForPreTraining
+from hf_unimo.config_tree import Accepts, read_section
 from hf_unimo.errors import BadInputError
 from hf_unimo.training import run_config
-from hf_unimo.training.config_tree import Accepts, read_section
 from hf_unimo.training.objective_schedule import OBJECTIVES_OF_KIND
 from hf_unimo.training.run_config import (
     MAY_CHANGE,

@@ -13,11 +13,10 @@ Ctrl-C stops; the same command goes on where it stood. See docs/evaluate.md for 
 
 import argparse
 import json
-import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measures. Raises [`BadInputError`], and KeyboardInterrupt with what to do then."""
+    from ..data.open_data import open_words
     from ..errors import BadInputError
     from ..evaluation.adapters import check_task, load_model
     from ..evaluation.protocol import merge_into_card, results_to_markdown, write_results
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     model, processor = load_model(args.model, args.device)
     for task in tasks:
         check_task(task, model, processor)
-    data = {task: open_data(args.data, task) for task in tasks}  # refused before anything long starts
+    data = {task: open_words(args.data, task) for task in tasks}  # refused before anything long starts
     earlier = _earlier_results(Path(args.out))
     results: list[Result] = []
     try:
@@ -89,75 +89,9 @@ def run(args: argparse.Namespace) -> None:
     print("written:", *paths, *([args.card] if args.card else []))
 
 
-def open_data(words: Sequence[str], task: str) -> "Benchmark":
-    """
-    The data that `--data` names, as rows for a task.
-
-    Args:
-        words: `NAME=PATH` of a benchmark, a YAML file or `path=PATH`; then `key=value`: options of
-            [`~hf_unimo.data.benchmarks.open_benchmark`], or keys of a source, dotted where they are nested.
-        task: See [`~hf_unimo.evaluation.own_data.KINDS`].
-
-    Raises:
-        BadInputError: If they name no data, or the data cannot be read.
-    """
-    from ..data.benchmarks import BENCHMARKS, open_benchmark
-    from ..training.config_tree import mapping, override_key, parse_yaml
-
-    tree: dict[str, Any] = {}
-    folder, words = ".", list(words)
-    name, equals, path = words[0].partition("=")
-    if equals and name in BENCHMARKS:
-        for word in words[1:]:
-            override_key(tree, word)
-        split, images = str(tree.pop("split", "test")), tree.pop("images", None)
-        return open_benchmark(name, path, split, images, **tree)
-    if not equals:
-        tree = mapping(parse_yaml(_text_of(name), name), name)
-        folder, words = os.path.dirname(name) or ".", words[1:]
-    for word in words:
-        override_key(tree, word)
-    return _own_data(tree, task, folder)
-
-
-def _own_data(tree: dict[str, Any], task: str, folder: str) -> "Benchmark":
-    from ..data.sources import SourceOptions
-    from ..errors import BadInputError
-    from ..evaluation.own_data import KINDS, MORE_COLUMNS, open_own_data
-    from ..training.config_tree import mapping, read_section
-
-    tree = dict(tree)
-    name, missing = str(tree.pop("name", "data")), tree.pop("missing", "refuse")
-    if missing not in ("refuse", "drop"):
-        raise BadInputError(f"data.missing is {missing!r}; accepted are refuse and drop.")
-    columns = dict(mapping(tree.pop("columns", None) or {}, "data.columns"))
-    more = {key: columns.pop(key) for key in MORE_COLUMNS if key in columns}
-    for key, value in more.items():
-        if not isinstance(value, str):
-            raise BadInputError(f"data.columns.{key} is {value!r}; accepted is a column's name.")
-    hidden = ("weight", "streaming", "shuffle_buffer", "batch_size", "group_by", "kind", "columns")
-    given = {"name": name, "kind": KINDS[task], "columns": columns}
-    options = read_section(SourceOptions, tree, "data", hidden=hidden, **given)
-    if options.captions == "shuffle":
-        raise BadInputError("data.captions is 'shuffle'; accepted here are 'any' and 'join': nothing is drawn.")
-    return open_own_data(options, task, more, folder=folder, missing=missing)
-
-
-def _text_of(path: str) -> str:
-    from ..errors import BadInputError
-
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"--data is {path}, which cannot be read ({error}); accepted are NAME=PATH of a public data set, a YAML "
-            "file, and path=PATH."
-        ) from error
-
-
 def _tasks(args: argparse.Namespace) -> list[str]:
+    from ..data.own_data import KINDS
     from ..errors import BadInputError, unknown_name
-    from ..evaluation.own_data import KINDS
 
     tasks = list(dict.fromkeys(filter(None, (task.strip() for task in args.tasks.split(",")))))
     for task in tasks:
@@ -213,6 +147,7 @@ def _command(args: argparse.Namespace) -> list[str]:
 def _measure(
     task: str, model: Any, processor: Any, data: "Benchmark", options: "Options", args: argparse.Namespace
 ) -> "Result":
+    from ..data.open_data import open_words
     from ..evaluation.adapters import HEADS, pair_adapter
     from ..evaluation.captioning import evaluate_captioning
     from ..evaluation.heads import evaluate_head
@@ -247,7 +182,7 @@ def _measure(
         prompt_set, prompts = load_prompts(args.prompts)
         return evaluate_zero_shot(adapter, data, prompts=prompts, prompt_set=prompt_set, options=options)
     if task == "linear-probe":
-        train = open_data([*args.data, *args.train], task)
+        train = open_words([*args.data, *args.train], task)
         return evaluate_linear_probe(adapter, train, data, options=options)
     return evaluate_retrieval(
         adapter, data, task, top_k=args.top_k, allow_repeated=args.allow_repeated_captions, options=options
@@ -255,7 +190,7 @@ def _measure(
 
 
 def _generation(args: argparse.Namespace) -> dict[str, Any]:
-    from ..training.config_tree import override_key
+    from ..config_tree import override_key
 
     tree: dict[str, Any] = {}
     for word in args.generate or []:

@@ -38,14 +38,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from transformers import TrainingArguments
 
-from ..data.augmentation import Augmentation
-from ..data.collator import DEFAULT_AUGMENTATION, DEFAULT_RATIO, MASKING_OPTIONS, NO_AUGMENTATION, PRESETS
-from ..data.masking import WholeWordMasking
-from ..data.schedule import SAMPLERS
-from ..data.sources import SourceOptions
-from ..errors import BadInputError
-from ..models import FAMILIES
-from .config_tree import (
+from ..config_tree import (
     ABSENT,
     Accepts,
     Dumper,
@@ -62,6 +55,13 @@ from .config_tree import (
     shown,
     type_hints,
 )
+from ..data.augmentation import Augmentation
+from ..data.collator import DEFAULT_AUGMENTATION, DEFAULT_RATIO, MASKING_OPTIONS, NO_AUGMENTATION, PRESETS
+from ..data.masking import WholeWordMasking
+from ..data.schedule import SAMPLERS
+from ..data.sources import SourceOptions
+from ..errors import BadInputError
+from ..models import FAMILIES
 from .objective_schedule import OBJECTIVES_OF_KIND
 
 

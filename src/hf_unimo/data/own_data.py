@@ -13,7 +13,8 @@ from typing import Any
 
 import datasets
 
-from ..data.benchmarks.rows import (
+from ..errors import BadInputError
+from .benchmarks.rows import (
     Benchmark,
     CaptionRow,
     EntailmentRow,
@@ -24,8 +25,8 @@ from ..data.benchmarks.rows import (
     TextRow,
     VqaRow,
 )
-from ..data.images import BadRowError
-from ..data.sources import (
+from .images import BadRowError
+from .sources import (
     FoundData,
     SourceOptions,
     caption_texts,
@@ -36,7 +37,6 @@ from ..data.sources import (
     missing_column,
     unreadable_data,
 )
-from ..errors import BadInputError
 
 
 KINDS = {

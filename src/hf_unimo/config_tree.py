@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 
-from ..errors import BadInputError, nearest_known
+from .errors import BadInputError, nearest_known
 
 
 @dataclass(frozen=True)
