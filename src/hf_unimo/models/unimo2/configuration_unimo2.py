@@ -196,6 +196,8 @@ class Unimo2Config(PreTrainedConfig):
             [`Unimo2ForPreTraining`] runs the fusion encoder in training; the other rows serve the objectives that
             need none.
         similarity_weight (`float`, defaults to 0.3): Weight of the contrastive similarity in the retrieval score.
+        circle_margin (`float`, defaults to 0.2), circle_scale (`float`, defaults to 1.0): Of the circle loss of
+            [`Unimo2ForImageTextRetrieval`].
         classifier_dropout (`float`, defaults to 0.1): Dropout before a classifier.
         num_images (`int`, defaults to 1): How many images, 1 or 2, a text of [`Unimo2ForImageTextClassification`] and
             its subclass is about (2: NLVR2). Other models take no notice of it.
@@ -249,6 +251,8 @@ class Unimo2Config(PreTrainedConfig):
     contrastive_label_smoothing: float | int = 0.0
     matching_fusion: Literal["mul", "sum"] = "mul"
     similarity_weight: float | int = 0.3
+    circle_margin: float | int = 0.2
+    circle_scale: float | int = 1.0
     classifier_dropout: float | int = 0.1
     num_images: int = 1
     caption_label_smoothing: float | int = 0.1

@@ -37,6 +37,7 @@ from transformers.utils.generic import (
 from transformers.utils.output_capturing import capture_outputs
 
 from hf_unimo.objectives.captioning import captioning_loss
+from hf_unimo.objectives.circle import circle_loss
 from hf_unimo.objectives.contrastive import contrastive_loss
 from hf_unimo.objectives.grounding import nearest_grounding_loss, topk_grounding_loss
 from hf_unimo.objectives.masked_grounding import masked_grounding_loss
@@ -48,6 +49,7 @@ from hf_unimo.objectives.score_contrast import score_contrast_loss
 from hf_unimo.objectives.visual_contrastive import visual_contrastive_loss
 
 from .configuration_unimo2 import Unimo2Config, Unimo2GroundedConfig, Unimo2TextConfig, Unimo2VisionConfig
+from .generation_unimo2 import official_beam_search
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -150,7 +152,7 @@ class Unimo2RetrievalOutput(ModelOutput):
     Output of [`Unimo2ForImageTextRetrieval`].
 
     Args:
-        loss (scalar, float32): With `labels`: matching loss + contrastive loss of the matching pairs.
+        loss (scalar, float32): With `labels` or `return_loss`, see [`Unimo2ForImageTextRetrieval.forward`].
         logits (`(B,)`): Score of each pair: matched logit + `similarity_weight` * similarity.
         itm_logits (`(B, 2)`): Image-text matching; class 1 is "match".
         similarity (`(B,)`): Contrastive score of each pair, without temperature.
@@ -983,6 +985,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         inputs_embeds: torch.FloatTensor | None = None,
         pixel_values: torch.FloatTensor | None = None,
         interpolate_pos_encoding: bool = True,
+        image_index: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2ModelOutput:
         r"""
@@ -995,6 +998,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
                 row.
             interpolate_pos_encoding (`bool`, defaults to `True`): Whether to accept image sizes other than
                 `config.vision_config.image_size`.
+            image_index (`(B,)`, *optional*): The image of each text, for several texts about one image: every image is
+                encoded once. By default texts and images go row by row.
 
         Example:
 
@@ -1011,6 +1016,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         image = text = None
         if pixel_values is not None:
             image = self.encode_image(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
+            image = _take_rows(image, image_index)
         if input_ids is not None or inputs_embeds is not None:
             text = self.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         if image is None and text is None:
@@ -1202,7 +1208,82 @@ def _words(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -
     return input_ids if input_ids is not None else inputs_embeds
 
 
-class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
+class Unimo2MatchingMixin:
+    """What heads with image-text matching share: its logits, the wrong pairs it learns from, and the contrast."""
+
+    def _matching_logits(self, outputs: Unimo2ModelOutput) -> torch.Tensor:
+        return self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
+
+    def _draw_wrong_pairs(
+        self,
+        image: Unimo2EncoderOutput,
+        text: Unimo2EncoderOutput,
+        rows: torch.Tensor | None,
+        keys: torch.Tensor,
+        hardness: float,
+        seed: int,
+        step: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Matching logits (R, 2) of a wrong pair for each of R rows; labels (2 R,) of the given pairs and these."""
+        first_row = rank() * keys.shape[0]
+        share = 1 if rows is None else self.config.fusion_share
+        if rows is None:
+            rows = torch.arange(keys.shape[0], device=keys.device)
+        # Every other of these rows, counted over all ranks, takes a wrong text, the others a wrong image.
+        takes_text = (torch.arange(rows.shape[0], device=keys.device) + _num_even(first_row, share)) % 2 == 0
+
+        candidates_image, candidates_text, candidate_keys = image, text, keys
+        if self.training and self.config.matching_negatives == "global" and world_size() > 1:
+            candidates_image, candidates_text = _gather_rows(image), _gather_rows(text)
+            candidate_keys = gather(keys)
+        model, contrastive = self.unimo2, self.unimo2.contrastive
+        with torch.no_grad():
+            logits = torch.where(
+                takes_text[:, None],
+                contrastive.logits(model.image_features(image)[rows], model.text_features(candidates_text)),
+                contrastive.logits(model.text_features(text)[rows], model.image_features(candidates_image)),
+            )
+        wrong = draw_matching_negatives(
+            logits,
+            keys[rows][:, None] == candidate_keys[None],
+            hardness=hardness,
+            seed=seed,
+            step=step,
+            row_ids=rows + first_row,
+        )
+        partner = wrong.clamp(min=0)
+        own = _take_rows(image, rows), _take_rows(text, rows)
+        other = _take_rows(candidates_image, partner), _take_rows(candidates_text, partner)
+        outputs = model.ground(_choose_rows(~takes_text, other[0], own[0]), _choose_rows(takes_text, other[1], own[1]))
+        # A row whose candidates all have its own words has no wrong partner.
+        labels = torch.cat((torch.ones_like(rows), torch.where(wrong < 0, -100, 0)))
+        return self._matching_logits(outputs), labels
+
+    def _contrastive_loss(
+        self,
+        image: Unimo2EncoderOutput,
+        text: Unimo2EncoderOutput,
+        logits_per_image: torch.Tensor,
+        pair_mask: torch.Tensor | None,
+        across: bool,
+    ) -> torch.Tensor:
+        logits_per_text = logits_per_image.t()
+        if across:
+            head = self.unimo2.contrastive
+            image_features, text_features = self.unimo2.image_features(image), self.unimo2.text_features(text)
+            logits_per_image = head.logits(image_features, gather_with_gradient(text_features))
+            logits_per_text = head.logits(text_features, gather_with_gradient(image_features))
+        return contrastive_loss(
+            logits_per_image,
+            logits_per_text,
+            pair_mask,
+            mean=self.config.contrastive_mean,
+            label_smoothing=self.config.contrastive_label_smoothing,
+            across_ranks=across,
+        )
+
+
+class Unimo2ForPreTraining(Unimo2MatchingMixin, Unimo2LanguageHeadModel):
     """
     UNIMO-2 with all pre-training objectives (section 3.3 of the paper and the first implementation's functions):
     masked language modelling, image-text matching, image-text contrast, grounding loss, masked grounding, visual
@@ -1405,77 +1486,6 @@ class Unimo2ForPreTraining(Unimo2LanguageHeadModel):
         chosen = [row for row in range(number) if _num_even(first + row + 1, share) > _num_even(first + row, share)]
         return torch.tensor(chosen, dtype=torch.long, device=states.device)
 
-    def _matching_logits(self, outputs: Unimo2ModelOutput) -> torch.Tensor:
-        return self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
-
-    def _draw_wrong_pairs(
-        self,
-        image: Unimo2EncoderOutput,
-        text: Unimo2EncoderOutput,
-        rows: torch.Tensor | None,
-        keys: torch.Tensor,
-        hardness: float,
-        seed: int,
-        step: int,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Matching logits (R, 2) of a wrong pair for each of R rows; labels (2 R,) of the given pairs and these."""
-        first_row = rank() * keys.shape[0]
-        share = 1 if rows is None else self.config.fusion_share
-        if rows is None:
-            rows = torch.arange(keys.shape[0], device=keys.device)
-        # Every other of these rows, counted over all ranks, takes a wrong text, the others a wrong image.
-        takes_text = (torch.arange(rows.shape[0], device=keys.device) + _num_even(first_row, share)) % 2 == 0
-
-        candidates_image, candidates_text, candidate_keys = image, text, keys
-        if self.training and self.config.matching_negatives == "global" and world_size() > 1:
-            candidates_image, candidates_text = _gather_rows(image), _gather_rows(text)
-            candidate_keys = gather(keys)
-        model, contrastive = self.unimo2, self.unimo2.contrastive
-        with torch.no_grad():
-            logits = torch.where(
-                takes_text[:, None],
-                contrastive.logits(model.image_features(image)[rows], model.text_features(candidates_text)),
-                contrastive.logits(model.text_features(text)[rows], model.image_features(candidates_image)),
-            )
-        wrong = draw_matching_negatives(
-            logits,
-            keys[rows][:, None] == candidate_keys[None],
-            hardness=hardness,
-            seed=seed,
-            step=step,
-            row_ids=rows + first_row,
-        )
-        partner = wrong.clamp(min=0)
-        own = _take_rows(image, rows), _take_rows(text, rows)
-        other = _take_rows(candidates_image, partner), _take_rows(candidates_text, partner)
-        outputs = model.ground(_choose_rows(~takes_text, other[0], own[0]), _choose_rows(takes_text, other[1], own[1]))
-        # A row whose candidates all have its own words has no wrong partner.
-        labels = torch.cat((torch.ones_like(rows), torch.where(wrong < 0, -100, 0)))
-        return self._matching_logits(outputs), labels
-
-    def _contrastive_loss(
-        self,
-        image: Unimo2EncoderOutput,
-        text: Unimo2EncoderOutput,
-        logits_per_image: torch.Tensor,
-        pair_mask: torch.Tensor | None,
-        across: bool,
-    ) -> torch.Tensor:
-        logits_per_text = logits_per_image.t()
-        if across:
-            head = self.unimo2.contrastive
-            image_features, text_features = self.unimo2.image_features(image), self.unimo2.text_features(text)
-            logits_per_image = head.logits(image_features, gather_with_gradient(text_features))
-            logits_per_text = head.logits(text_features, gather_with_gradient(image_features))
-        return contrastive_loss(
-            logits_per_image,
-            logits_per_text,
-            pair_mask,
-            mean=self.config.contrastive_mean,
-            label_smoothing=self.config.contrastive_label_smoothing,
-            across_ranks=across,
-        )
-
     def _score_contrast_loss(
         self,
         image: Unimo2EncoderOutput,
@@ -1554,7 +1564,7 @@ class Unimo2ForMaskedLM(Unimo2LanguageHeadModel):
         )
 
 
-class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
+class Unimo2ForImageTextRetrieval(Unimo2MatchingMixin, Unimo2HeadModel):
     """
     UNIMO-2 for retrieval: contrastive scores of every image with every text, and for images and texts that come in
     pairs the matching score of the fused pair, as the first implementation ranks them.
@@ -1577,31 +1587,51 @@ class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
         inputs_embeds: torch.FloatTensor | None = None,
         pixel_values: torch.FloatTensor | None = None,
         interpolate_pos_encoding: bool = True,
+        image_index: torch.LongTensor | None = None,
+        text_index: torch.LongTensor | None = None,
         labels: torch.LongTensor | None = None,
+        return_loss: bool | None = None,
+        matching_hardness: float | None = None,
+        seed: int = 0,
+        step: int = 0,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2RetrievalOutput:
         r"""
         Args:
             input_ids, attention_mask, position_ids, inputs_embeds, pixel_values, interpolate_pos_encoding: See
                 [`Unimo2Model.forward`]; both image and text are needed. As many images as texts are pairs; other
-                numbers get contrastive scores only.
+                numbers get contrastive scores only, unless the indices say which go together.
+            image_index, text_index (`(P,)` or `(groups, 1 + 2 n)`, *optional*): The image and the text of each pair;
+                every image and text is encoded once. A group is a pair, n wrong images for its text, and n wrong texts
+                for its image.
             labels (`(B,)`, *optional*): 1 where image and text of a row belong together, 0 where not.
+            return_loss (`bool`, *optional*): Whether to compute the loss without `labels`: of groups the circle loss
+                of the first implementation; else every row is a pair, and the loss is contrast, and matching with a
+                wrong partner drawn for each as in [`Unimo2ForPreTraining`].
+            matching_hardness (`float`, *optional*), seed, step (`int`): See [`Unimo2ForPreTraining.forward`].
         """
-        self._needs(input_ids=_words(input_ids, inputs_embeds), pixel_values=pixel_values)
+        words = _words(input_ids, inputs_embeds)
+        self._needs(input_ids=words, pixel_values=pixel_values)
         model = self.unimo2
         image = model.encode_image(pixel_values, interpolate_pos_encoding, **kwargs)
         text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         image_features, text_features = model.image_features(image), model.text_features(text)
         logits_per_image = model.contrastive.logits(image_features, text_features)
         num_images, num_texts = logits_per_image.shape
-        if num_images != num_texts:
-            if labels is not None:
-                raise ValueError(f"`labels` judge pairs, but there are {num_images} images and {num_texts} texts.")
+        given = image_index is not None and text_index is not None
+        if not given and num_images != num_texts:
+            if labels is not None or return_loss:
+                raise ValueError(
+                    f"The loss is one of pairs, but there are {num_images} images and {num_texts} texts, without "
+                    "`image_index` and `text_index` that pair them."
+                )
             return Unimo2RetrievalOutput(logits_per_image=logits_per_image, logits_per_text=logits_per_image.t())
 
-        outputs = model.ground(image, text, **kwargs)
-        itm_logits = self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
-        similarity = (image_features * text_features).sum(-1)
+        images, texts = (image_index.flatten(), text_index.flatten()) if given else (None, None)
+        outputs = model.ground(_take_rows(image, images), _take_rows(text, texts), **kwargs)
+        itm_logits = self._matching_logits(outputs)
+        similarity = (_at(image_features, images) * _at(text_features, texts)).sum(-1)
+        scores = itm_logits[:, 1] + self.config.similarity_weight * similarity
         loss = None
         if labels is not None:
             contrast = contrastive_loss(
@@ -1612,9 +1642,19 @@ class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
                 label_smoothing=self.config.contrastive_label_smoothing,
             )
             loss = matching_loss(itm_logits, labels) + contrast
+        elif return_loss and given:
+            loss = self._circle_loss(scores.view(image_index.shape))
+        elif return_loss:
+            across = self.training and world_size() > 1
+            hardness = self.config.matching_hardness if matching_hardness is None else matching_hardness
+            keys = text_keys(words, attention_mask)
+            wrong, wrong_labels = self._draw_wrong_pairs(image, text, None, keys, hardness, seed, step)
+            matching = matching_loss(torch.cat((itm_logits, wrong)), wrong_labels, across_ranks=across)
+            contrast = self._contrastive_loss(image, text, logits_per_image, None, across)
+            loss = self.config.matching_weight * matching + self.config.contrastive_weight * contrast
         return Unimo2RetrievalOutput(
             loss=loss,
-            logits=itm_logits[:, 1] + self.config.similarity_weight * similarity,
+            logits=scores,
             itm_logits=itm_logits,
             similarity=similarity,
             logits_per_image=logits_per_image,
@@ -1622,6 +1662,17 @@ class Unimo2ForImageTextRetrieval(Unimo2HeadModel):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+    def _circle_loss(self, scores: torch.Tensor) -> torch.Tensor:
+        """Mean of the loss against wrong images and that against wrong texts."""
+        if scores.dim() != 2 or scores.shape[1] < 3 or not scores.shape[1] % 2:
+            raise ValueError(
+                f"The indices have shape {tuple(scores.shape)}, but the loss needs (groups, 1 + 2 n): a pair, n wrong "
+                "images and n wrong texts."
+            )
+        settings = {"margin": self.config.circle_margin, "scale": self.config.circle_scale}
+        positive, wrong_images, wrong_texts = scores.split((1, *[scores.shape[1] // 2] * 2), dim=1)
+        return (circle_loss(positive, wrong_images, **settings) + circle_loss(positive, wrong_texts, **settings)) / 2
 
 
 class Unimo2ClassifierModel(Unimo2HeadModel):
@@ -1727,13 +1778,14 @@ class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
         inputs_embeds: torch.FloatTensor | None = None,
         pixel_values: torch.FloatTensor | None = None,
         interpolate_pos_encoding: bool = True,
+        image_index: torch.LongTensor | None = None,
         labels: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> SequenceClassifierOutput:
         r"""
         Args:
-            input_ids, attention_mask, position_ids, inputs_embeds, interpolate_pos_encoding: See
-                [`Unimo2Model.forward`].
+            input_ids, attention_mask, position_ids, inputs_embeds, interpolate_pos_encoding, image_index: See
+                [`Unimo2Model.forward`]; `image_index` with `config.num_images=1` only.
             pixel_values (`(B, 3, height, width)`, or `(B, 2, 3, height, width)` with `config.num_images=2`): Images,
                 RGB in [-1, 1]. With two images the output's hidden states and attentions are (B, 2, ...) too.
             labels (`(B,)` or `(B, num_labels)`, *optional*): Classes, values or class indicators; see `problem_type`.
@@ -1749,6 +1801,7 @@ class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
                 inputs_embeds,
                 pixel_values,
                 interpolate_pos_encoding,
+                image_index,
                 return_dict=True,
                 **kwargs,
             )
@@ -1819,7 +1872,11 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
 
     The cache of `generate` holds the keys of the text encoder's layers, then those of the fusion encoder's, whose
     prefix of image and grounded tokens is filled once. Its length grows, so only a `DynamicCache` serves.
+
+    `generate(..., custom_generate=model.official_beam_search)` searches as the first implementation did.
     """
+
+    official_beam_search = staticmethod(official_beam_search)
 
     def __init__(self, config: Unimo2Config):
         super().__init__(config)
@@ -1841,6 +1898,7 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         num_items_in_batch: torch.Tensor | int | None = None,
+        fusion_attention_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> CausalLMOutputWithPast:
         r"""
@@ -1857,6 +1915,7 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
             past_key_values (`DynamicCache`, *optional*), use_cache (`bool`, *optional*), logits_to_keep (`int`): As
                 usual in generation.
             num_items_in_batch (*optional*): Divisor of the loss, given by `Trainer` when it accumulates.
+            fusion_attention_mask (`(B, past + L)`, *optional*): In place of `attention_mask` for the fusion encoder.
         """
         # Targets that `Trainer` shifted because it splits sequences over devices. Not an argument by name: `Trainer`
         # would take it for a label that every evaluation batch must have.
@@ -1890,6 +1949,8 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
             past_key_values=past_key_values,
             **kwargs,
         ).last_hidden_state
+        if fusion_attention_mask is not None:
+            text_allowed = self._text_allowed(words, fusion_attention_mask, token_type_ids, past_length)
         allowed = F.pad(text_allowed, (prefix_length, 0), value=True)
         if prefix is not None:
             no_text = torch.arange(allowed.shape[-1], device=allowed.device) < prefix_length
