@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from transformers import BaseImageProcessor, PreTrainedTokenizerBase
 
 from ..errors import BadInputError, unknown_name
 from .augmentation import Augmentation, two_views
 from .masking import WholeWordMasking
+from .pictures import PictureTensors
 from .schedule import KINDS
 
 
@@ -67,23 +67,14 @@ class PretrainingCollator:
         augmentation: Mapping[str, str | Mapping[str, Any] | Augmentation] | None = None,
         own_masked_pass: bool = False,
     ):
-        if image_size is not None and (not isinstance(image_size, int) or image_size < 1):
-            raise BadInputError(f"The image size is {image_size!r}; accepted are pixels from 1 on.")
         least = tokenizer.num_special_tokens_to_add() + 1 if tokenizer is not None else 1
         if not isinstance(max_length, int) or max_length < least:
             raise BadInputError(f"The longest text has {max_length!r} tokens; accepted are integers from {least} on.")
         self.tokenizer: Any = tokenizer
-        self.image_processor: Any = image_processor
         self.max_length, self.own_masked_pass = max_length, own_masked_pass
         self.masking = _maskings(tokenizer, masking or {})
         self.augmentation = _augmentations(augmentation or {})
-        self._resizing: dict[str, Any] = {}
-        if image_size is not None:
-            square = {"height": image_size, "width": image_size}
-            self._resizing = {"do_resize": True, "size": square, "crop_size": square}
-        if image_processor is not None:
-            self._plain_size = _plain_size(image_processor, self._resizing)
-            self._normalised = _normalised_values(image_processor)
+        self.pictures = None if image_processor is None else PictureTensors(image_processor, image_size)
 
     def __call__(
         self, kind: str, rows: Sequence["Row"], generators: Generators, train: bool = True
@@ -121,16 +112,17 @@ class PretrainingCollator:
         return batch
 
     def _pictures(self, kind, rows, generators, train) -> dict[str, torch.Tensor]:
-        if self.image_processor is None:
+        if self.pictures is None:
             raise BadInputError(f"A batch of kind {kind!r} needs an image processor, and there is none.")
-        pixels = self._resize([row.image for row in rows])
+        pixels = self.pictures.resize([row.image for row in rows])
         augmentation = self.augmentation[kind]
         if augmentation is None or not (train or kind == "images"):
-            return {"pixel_values": self._normalise(pixels)}
+            return {"pixel_values": self.pictures.normalise(pixels)}
         if kind == "images":
             views = two_views(augmentation, pixels, generators("augmentation"))
-            return {name: self._normalise(view) for name, view in zip(("pixel_values", "second_pixel_values"), views)}
-        return {"pixel_values": self._normalise(augmentation(pixels, generators("augmentation")))}
+            names = ("pixel_values", "second_pixel_values")
+            return {name: self.pictures.normalise(view) for name, view in zip(names, views)}
+        return {"pixel_values": self.pictures.normalise(augmentation(pixels, generators("augmentation")))}
 
     def _texts(self, kind, rows, generators, train) -> dict[str, torch.Tensor]:
         if self.tokenizer is None:
@@ -150,28 +142,6 @@ class PretrainingCollator:
         masked, labels = masking(**batch, generator=generators("masking"))
         own = kind == "pairs" and (self.own_masked_pass or not train)
         return batch | {"masked_input_ids" if own else "input_ids": masked, "labels": labels}
-
-    def _resize(self, images: list) -> torch.Tensor:
-        """Pictures as the image processor makes them, short of rescaling: `(batch, 3, height, width)`, uint8."""
-        if all(image.size == self._plain_size for image in images):
-            # Resizing would give back the same pixels, several times slower.
-            return torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).contiguous()
-        processed = self.image_processor(
-            images, do_rescale=False, do_normalize=False, return_tensors="pt", **self._resizing
-        )
-        pixels = processed["pixel_values"]
-        if pixels.dtype != torch.uint8:
-            raise BadInputError(
-                f"The image processor {type(self.image_processor).__name__} resizes to {pixels.dtype}; accepted are "
-                "image processors that resize to uint8."
-            )
-        return pixels
-
-    def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Rescaled and normalised `pixels` (uint8): looked up, so that they are the image processor's numbers."""
-        flat = (pixels[:, channel].reshape(-1).int() for channel in range(3))
-        channels = [values.index_select(0, numbers) for values, numbers in zip(self._normalised, flat)]
-        return torch.stack([channel.view_as(pixels[:, 0]) for channel in channels], dim=1)
 
 
 def _maskings(tokenizer, options: Mapping[str, Mapping[str, float]]) -> dict[str, WholeWordMasking | None]:
@@ -201,10 +171,11 @@ def _augmentations(options: Mapping[str, Any]) -> dict[str, Augmentation | None]
             raise BadInputError(
                 f"Augmentation is set for an unknown kind: {unknown_name(kind, (*DEFAULT_AUGMENTATION,))}"
             )
-    return {kind: _augmentation(kind, options.get(kind, usual)) for kind, usual in DEFAULT_AUGMENTATION.items()}
+    return {kind: read_augmentation(kind, options.get(kind, usual)) for kind, usual in DEFAULT_AUGMENTATION.items()}
 
 
-def _augmentation(kind: str, found: Any) -> Augmentation | None:
+def read_augmentation(kind: str, found: Any) -> Augmentation | None:
+    """The augmentation that an option of `kind` means; None for none."""
     if isinstance(found, Augmentation):
         return found
     if isinstance(found, str):
@@ -231,27 +202,3 @@ def _augmentation(kind: str, found: Any) -> Augmentation | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _plain_size(image_processor: BaseImageProcessor, resizing: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Width and height of the pictures that `image_processor` leaves as they are; None if that cannot be said."""
-    if any(getattr(image_processor, name, None) for name in ("do_center_crop", "do_pad")):
-        return None
-    size = resizing.get("size") or getattr(image_processor, "size", None) or {}
-    sides = {side: length for side, length in dict(size).items() if length is not None}
-    return (sides["width"], sides["height"]) if sides.keys() == {"height", "width"} else None
-
-
-def _normalised_values(image_processor: BaseImageProcessor) -> torch.Tensor:
-    """What `image_processor` makes of the values 0 to 255 of each channel: `(3, 256)`, float32."""
-    values = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(16, 16), (3, 16, 16)).copy()
-    processed = image_processor(
-        values,
-        do_resize=False,
-        do_center_crop=False,
-        do_pad=False,
-        do_convert_rgb=False,
-        input_data_format="channels_first",
-        return_tensors="pt",
-    )
-    return processed["pixel_values"].reshape(3, 256).float()

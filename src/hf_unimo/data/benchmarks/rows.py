@@ -67,6 +67,11 @@ class Row:
         return ()
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """What a classifier reads of it: no text, one, or two."""
+        return ()
+
+    @property
     def labelled(self) -> bool:
         """Whether it can be scored; not if its label is hidden."""
         return True
@@ -158,6 +163,10 @@ class VqaRow(Row):
     soft_answers: tuple[tuple[str, float], ...] = ()
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.question,)
+
+    @property
     def pictures(self) -> tuple[Picture, ...]:
         return (self.image,)
 
@@ -179,6 +188,10 @@ class EntailmentRow(Row):
     caption: str | None = None
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.hypothesis,)
+
+    @property
     def pictures(self) -> tuple[Picture, ...]:
         return (self.image,)
 
@@ -194,6 +207,10 @@ class Nlvr2Row(Row):
     group: str
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.sentence,)
+
+    @property
     def pictures(self) -> tuple[Picture, ...]:
         return (self.left, self.right)
 
@@ -205,6 +222,10 @@ class TextRow(Row):
     text: str
     text_pair: str | None
     label: int | float | None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
 
     @property
     def labelled(self) -> bool:

@@ -1208,7 +1208,7 @@ def _words(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -
     return input_ids if input_ids is not None else inputs_embeds
 
 
-class Unimo2MatchingMixin:
+class Unimo2MatchingModel(Unimo2HeadModel):
     """What heads with image-text matching share: its logits, the wrong pairs it learns from, and the contrast."""
 
     def _matching_logits(self, outputs: Unimo2ModelOutput) -> torch.Tensor:
@@ -1283,7 +1283,7 @@ class Unimo2MatchingMixin:
         )
 
 
-class Unimo2ForPreTraining(Unimo2MatchingMixin, Unimo2LanguageHeadModel):
+class Unimo2ForPreTraining(Unimo2MatchingModel, Unimo2LanguageHeadModel):
     """
     UNIMO-2 with all pre-training objectives (section 3.3 of the paper and the first implementation's functions):
     masked language modelling, image-text matching, image-text contrast, grounding loss, masked grounding, visual
@@ -1564,7 +1564,7 @@ class Unimo2ForMaskedLM(Unimo2LanguageHeadModel):
         )
 
 
-class Unimo2ForImageTextRetrieval(Unimo2MatchingMixin, Unimo2HeadModel):
+class Unimo2ForImageTextRetrieval(Unimo2MatchingModel):
     """
     UNIMO-2 for retrieval: contrastive scores of every image with every text, and for images and texts that come in
     pairs the matching score of the fused pair, as the first implementation ranks them.
