@@ -21,6 +21,7 @@ from hf_unimo import (
 )
 from hf_unimo.conversion.unimo2 import infer_config, official_state_dict
 from hf_unimo.conversion.unimo2_names import PARTS, select_weights
+from hf_unimo.models.unimo2.generation_unimo2 import official_beam_search
 from hf_unimo.objectives.circle import circle_loss
 from hf_unimo.objectives.contrastive import contrastive_loss
 from hf_unimo.objectives.masked_grounding import masked_grounding_loss
@@ -293,6 +294,65 @@ def run_caption(case, attention) -> dict[str, torch.Tensor]:
     return recorder.seen | {"loss": output.loss, "logits": output.logits.flatten(0, 1)[place]}
 
 
+BEAM = {
+    "beam": {},
+    "beam_long": {"max_new_tokens": 16, "min_new_tokens": 11},
+    "beam_trigram": {"max_new_tokens": 16, "min_new_tokens": 11, "block_trigrams": True},
+    "beam_nopenalty": {"length_penalty": 0.0, "min_new_tokens": 0},
+    "beam_baseline": {},
+    "beam_normal": {},
+}
+"""How the searches differ from what `RUN` says."""
+
+
+def object_tags(side="right"):
+    """Object tags, padded on the right as in the data files or on the left, and the token that starts a caption."""
+    tags, mask = INPUTS["caption.obj_ids"][..., 0], INPUTS["caption.obj_token_mask"][:, 0].long()
+    if side == "left":
+        order = mask.argsort(dim=1, stable=True)
+        tags, mask = tags.gather(1, order), mask.gather(1, order)
+    start = torch.zeros_like(mask[:, :1])
+    return {
+        "input_ids": torch.cat((tags, start), dim=1),
+        "attention_mask": torch.cat((mask, torch.ones_like(start)), dim=1),
+        "token_type_ids": torch.cat((torch.zeros_like(tags), torch.ones_like(start)), dim=1),
+        "pixel_values": image_inputs()["pixel_values"][:3],
+    }
+
+
+def run_beam(case, attention, side="right", **overrides) -> dict[str, torch.Tensor]:
+    """All hypotheses of each image, best first."""
+    method = {"beam_normal": "nearest", "beam_baseline": "none"}.get(case, "topk")
+    model = official_model(Unimo2ForConditionalGeneration, attention, **{"grounding_method": method} | overrides)
+    inputs = object_tags(side)
+    settings = {
+        "num_beams": RUN["beam"],
+        "num_return_sequences": RUN["beam"],
+        "max_new_tokens": RUN["max_out"],
+        "min_new_tokens": RUN["min_out"],
+        "length_penalty": RUN["lp"],
+        "word_openings": INPUTS["beam.is_full_token"],
+    }
+    settings |= BEAM[case]
+    outputs = {"return_dict_in_generate": True, "output_scores": True}
+    output = model.generate(**inputs, **settings, **outputs, custom_generate=official_beam_search)
+    captions = output.sequences[:, inputs["input_ids"].shape[1] - 1 :]  # from the token that starts them
+    is_end = captions == model.generation_config.eos_token_id
+    captions = captions.masked_fill(is_end.cumsum(1) > is_end, -1)
+    captions = torch.nn.functional.pad(captions, (0, settings["max_new_tokens"] + 1 - captions.shape[1]), value=-1)
+    return {
+        "sequences": captions.view(-1, RUN["beam"], captions.shape[1]),
+        "scores": output.sequences_scores.view(-1, RUN["beam"]),
+    }
+
+
+def best_first(case, array):
+    """An array of a search as expected, its hypotheses in the order of their scores."""
+    order = (-EXPECTED[f"{case}.scores"]).argsort(axis=1)
+    expected = EXPECTED[f"{case}.{array}"]
+    return np.take_along_axis(expected, order.reshape(*order.shape, *[1] * (expected.ndim - 2)), axis=1)
+
+
 def run_classification(case, attention) -> dict[str, torch.Tensor]:
     image = case == "image_classification"
     model_class = Unimo2ForImageClassification if image else Unimo2ForSequenceClassification
@@ -342,6 +402,8 @@ def compute(case: str, attention: str) -> dict[str, torch.Tensor]:
             return run_retrieval(case, attention)
         if case.startswith("caption"):
             return run_caption(case, attention)
+        if case in BEAM:
+            return run_beam(case, attention)
         if case.endswith("classification"):
             return run_classification(case, attention)
         return run_plain(case, attention)

@@ -172,7 +172,7 @@ class MapSource:
     are items of their own. Rows are read from memory-mapped Arrow files: copies for other processes are cheap.
 
     Attributes:
-        options, name, kind: Of the source.
+        options, name, kind, batch_size: Of the source.
         dataset (`datasets.Dataset`): The columns that are read, of all rows; pictures as they are in the file.
         row_numbers (`(rows,)`, int, or None): Rows of `dataset` that count, group by group; None for all, in order.
         to_row (`Callable`): `to_row(cells, place, rng)` makes a [`Row`] of the cells of a row.
@@ -180,6 +180,7 @@ class MapSource:
 
     def __init__(self, options: SourceOptions, dataset: datasets.Dataset, to_row: "_RowReader"):
         self.options, self.name, self.kind = options, options.name, options.kind
+        self.batch_size = options.batch_size
         rows = matching_rows(dataset, options)
         self._ends = None
         if options.group_by is not None:

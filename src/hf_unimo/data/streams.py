@@ -37,6 +37,7 @@ class StreamSource:
         unreadable: Callable[[Exception], BadInputError],
     ):
         self.options, self.name, self.kind = options, options.name, options.kind
+        self.batch_size = options.batch_size
         self.dataset, self.to_row, self.unreadable = dataset, to_row, unreadable
 
     def reader(self, seed: int, rank: int = 0, world_size: int = 1) -> "StreamReader":

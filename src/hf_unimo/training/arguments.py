@@ -1,9 +1,15 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """`TrainingArguments` of [`ScheduledTrainer`]: what transformers knows, and what training of several parts needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from transformers import TrainingArguments
+
+from ..errors import BadInputError
+from .run_config import TrainingOptions, to_step
 
 
 @dataclass
@@ -46,3 +52,60 @@ class ScheduledTrainingArguments(TrainingArguments):
         # A loss that is not finite stops the run (see ScheduledTrainer) and is not filtered out of the log.
         self.logging_nan_inf_filter = False
         self.restore_callback_states_from_checkpoint = True
+
+
+def make_arguments(
+    options: TrainingOptions,
+    *,
+    steps: int,
+    output: str,
+    seed: int,
+    batch_size: int,
+    num_workers: int,
+    given: Mapping[str, Any],
+    lr_multipliers: Mapping[str, float],
+) -> ScheduledTrainingArguments:
+    """
+    transformers' arguments for a run. Makes the processes of a distributed run meet.
+
+    Args:
+        options ([`TrainingOptions`]): What the file says.
+        steps (`int`): Length of the run in optimizer steps.
+        output, seed, batch_size, num_workers: Of the run.
+        given (mapping): `options.arguments` with what the caller puts in their place.
+        lr_multipliers (mapping): `options.lr_multipliers`, likewise.
+
+    Raises:
+        BadInputError: If transformers refuses a value.
+    """
+    if given.get("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy"):
+        raise BadInputError(
+            f"training.lr_scheduler_type is {given['lr_scheduler_type']!r}, which goes by evaluations; take one that "
+            "goes by steps, such as 'cosine' or 'warmup_stable_decay'."
+        )
+    settings: dict[str, Any] = {
+        "report_to": "none",
+        "logging_steps": max(1, steps // 50),
+        "save_strategy": "steps",
+        "save_steps": max(1, steps // 5),
+        "save_total_limit": 2,
+        "disable_tqdm": False,
+        # Unless it is told so, accelerate takes the processes of torchrun on a machine without accelerator for one.
+        "use_cpu": not torch.accelerator.is_available(),
+        **given,
+        "output_dir": output,
+        "max_steps": steps,
+        "seed": seed,
+        "per_device_train_batch_size": batch_size,
+        "per_device_eval_batch_size": batch_size,
+        "dataloader_num_workers": num_workers,
+        "lr_multipliers": dict(lr_multipliers),
+        "layerwise_lr_decay": options.layerwise_lr_decay,
+        "freeze": {module: to_step(until, steps) for module, until in options.freeze.items()},
+    }
+    try:
+        arguments = ScheduledTrainingArguments(**settings)
+        _ = arguments.device
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise BadInputError(f"The training arguments do not fit: {' '.join(str(error).split())}") from error
+    return arguments

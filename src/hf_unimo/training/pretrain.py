@@ -3,7 +3,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate.utils import gather_object
@@ -13,22 +12,17 @@ from transformers.utils.logging import disable_progress_bar
 from ..data.sources import MapSource
 from ..errors import BadInputError
 from ..files import check_destination, staged_directory
-from .arguments import ScheduledTrainingArguments
+from .arguments import ScheduledTrainingArguments, make_arguments
 from .build import Run, build_run, describe_objectives
 from .dictionary import DictionaryCallback, check_dictionary
 from .objective_schedule import OBJECTIVES_OF_KIND
 from .progress import ProgressLines, show_lines
 from .report import RunFacts, describe_hardware, write_report
-from .run_config import RunConfig, differences, load_run_config, to_step
+from .run_config import RunConfig, differences, load_run_config
+from .run_folder import MODEL_FOLDER, RUN_FILE, check_resumable
 from .throughput import matrix_product_rate
 from .trainer import ScheduledTrainer, last_checkpoint
 
-
-RUN_FILE = "run.yaml"
-"""The complete configuration of a run, in its folder."""
-
-MODEL_FOLDER = "model"
-"""Where the trained model stands in the folder of its run."""
 
 METRIC = "mean_recall"
 
@@ -54,7 +48,10 @@ def pretrain(config: RunConfig, *, resume: bool = False, command: str = "") -> d
     """
     disable_progress_bar()  # of each file that transformers loads or saves
     arguments = training_arguments(config)
-    _check_output(config, resume)
+    if resume:
+        check_resumable(config.output, lambda file: differences(load_run_config(file), config))
+    else:
+        check_destination(config.output)
     run = build_run(config)
     trainer = make_trainer(run, arguments)
     checkpoint = last_checkpoint(config.output) if resume else None
@@ -99,41 +96,19 @@ def training_arguments(config: RunConfig) -> ScheduledTrainingArguments:
     if options.early_stopping_patience is not None or given.get("load_best_model_at_end"):
         given.setdefault("metric_for_best_model", METRIC)
         given.setdefault("greater_is_better", True)
-    if given.get("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy"):
-        raise BadInputError(
-            f"training.lr_scheduler_type is {given['lr_scheduler_type']!r}, which goes by evaluations; take one that "
-            "goes by steps, such as 'cosine' or 'warmup_stable_decay'."
-        )
     if config.data.sampler == "accumulating":
         active = [source for source in config.data.sources.values() if source.weight]
         given["gradient_accumulation_steps"] = len(active)
-    settings: dict[str, Any] = {
-        "report_to": "none",
-        "logging_steps": max(1, steps // 50),
-        "save_strategy": "steps",
-        "save_steps": max(1, steps // 5),
-        "save_total_limit": 2,
-        "disable_tqdm": False,
-        # Unless it is told so, accelerate takes the processes of torchrun on a machine without accelerator for one.
-        "use_cpu": not torch.accelerator.is_available(),
-        **given,
-        "output_dir": config.output,
-        "max_steps": steps,
-        "seed": config.seed,
-        "per_device_train_batch_size": config.data.batch_size,
-        "per_device_eval_batch_size": config.data.batch_size,
-        "dataloader_num_workers": config.data.num_workers,
-        "lr_multipliers": multipliers,
-        "layerwise_lr_decay": options.layerwise_lr_decay,
-        "freeze": {module: to_step(until, steps) for module, until in options.freeze.items()},
-        "count_flops": True,
-    }
-    try:
-        arguments = ScheduledTrainingArguments(**settings)
-        _ = arguments.device
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise BadInputError(f"The training arguments do not fit: {' '.join(str(error).split())}") from error
-    return arguments
+    return make_arguments(
+        options,
+        steps=steps,
+        output=config.output,
+        seed=config.seed,
+        batch_size=config.data.batch_size,
+        num_workers=config.data.num_workers,
+        given={**given, "count_flops": True},
+        lr_multipliers=multipliers,
+    )
 
 
 def make_trainer(run: Run, arguments: ScheduledTrainingArguments) -> ScheduledTrainer:
@@ -166,24 +141,6 @@ def make_trainer(run: Run, arguments: ScheduledTrainingArguments) -> ScheduledTr
 
 def _has_data(objective: str, run: Run) -> bool:
     return any(objective in OBJECTIVES_OF_KIND[source.kind] for source in run.schedule.active)
-
-
-def _check_output(config: RunConfig, resume: bool) -> None:
-    """A new run needs a new folder; a resumed one its own, with the same configuration."""
-    if not resume:
-        check_destination(config.output)
-        return
-    file = Path(config.output, RUN_FILE)
-    if not file.is_file():
-        raise BadInputError(f"{config.output} holds no run to resume: there is no {RUN_FILE}.")
-    changed = differences(load_run_config(file), config)
-    if changed:
-        raise BadInputError(
-            f"{config.output} was begun with a different configuration and cannot be resumed with this one: "
-            f"{'; '.join(changed)}."
-        )
-    if (Path(config.output) / MODEL_FOLDER).exists():
-        raise BadInputError(f"{config.output} holds a finished run; there is nothing to resume.")
 
 
 def _introduction(run: Run, trainer: ScheduledTrainer) -> list[str]:

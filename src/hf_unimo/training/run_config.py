@@ -30,7 +30,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 import yaml
@@ -201,7 +201,7 @@ class DataOptions:
         object.__setattr__(self, "masking", {kind: texts[kind] | self.masking.get(kind, {}) for kind in texts})
         check_known(self.augmentation, DEFAULT_AUGMENTATION, "data.augmentation")
         for kind, options in self.augmentation.items():
-            _check_augmentation(options, f"data.augmentation.{kind}")
+            check_augmentation(options, f"data.augmentation.{kind}")
         object.__setattr__(self, "augmentation", DEFAULT_AUGMENTATION | self.augmentation)
 
 
@@ -369,14 +369,7 @@ class RunConfig:
         check_known(tree, _SECTIONS, "")
         check_complete(tree, ("output", "model", "data", "training"), "")
         folder = os.path.realpath(folder)
-        model = read_section(ModelOptions, tree["model"], "model")
-        model = replace(
-            model,
-            checkpoint=_locate(model.checkpoint, folder),
-            vision_checkpoint=_locate(model.vision_checkpoint, folder),
-            text_checkpoint=_locate(model.text_checkpoint, folder),
-            processor=_locate(model.processor, folder),
-        )
+        model = read_model(tree["model"], folder)
         objectives, fusion_share = _read_objectives(tree.get("objectives"), model.family)
         rest = {name: tree[name] for name in ("output", "seed", "dictionary") if name in tree}
         config = read_section(
@@ -385,7 +378,7 @@ class RunConfig:
             "",
             model=model,
             data=_read_data(tree["data"], folder),
-            training=_read_training(tree["training"]),
+            training=read_training(tree["training"], TrainingOptions),
             objectives=objectives,
             fusion_share=fusion_share,
         )
@@ -469,6 +462,11 @@ def load_run_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> R
     Raises:
         BadInputError: If the file cannot be read, or as for [`RunConfig.from_dict`].
     """
+    return RunConfig.from_dict(read_file(path, overrides), os.path.dirname(path) or ".")
+
+
+def read_file(path: str | os.PathLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The YAML file of a run with overrides, see [`load_run_config`]; what its keys mean is not looked at."""
     try:
         if os.path.isfile(path) and os.path.getsize(path) > _MAX_FILE:
             raise BadInputError(f"{path} has more than {_MAX_FILE:,} bytes; accepted is the YAML file of a run.")
@@ -476,15 +474,15 @@ def load_run_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> R
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path} cannot be read as text: {error}.") from error
-    tree = mapping(parse_yaml(text, str(path)), f"{path}")
+    tree = dict(mapping(parse_yaml(text, str(path)), f"{path}"))
     for override in overrides:
         override_key(tree, override)
-    return RunConfig.from_dict(tree, os.path.dirname(path) or ".")
+    return tree
 
 
 def differences(first: RunConfig, second: RunConfig) -> list[str]:
     """What a run that began with `first` cannot be resumed with in `second`: `key.path: old -> new` for each key."""
-    found = list(_differences(first.to_dict(), second.to_dict(), ""))
+    found = list(tree_differences(first.to_dict(), second.to_dict()))
     orders = [list(config.data.sources) for config in (first, second)]
     if orders[0] != orders[1] and set(orders[0]) == set(orders[1]):
         found.append(f"order of data.sources: {', '.join(orders[0])} -> {', '.join(orders[1])}")
@@ -501,6 +499,18 @@ def to_step(moment: float, steps: int) -> int:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+def read_model(tree: Any, folder: str) -> ModelOptions:
+    """The section `model`, its places found."""
+    model = read_section(ModelOptions, tree, "model")
+    return replace(
+        model,
+        checkpoint=locate(model.checkpoint, folder),
+        vision_checkpoint=locate(model.vision_checkpoint, folder),
+        text_checkpoint=locate(model.text_checkpoint, folder),
+        processor=locate(model.processor, folder),
+    )
+
+
 def _read_data(tree: Any, folder: str) -> DataOptions:
     tree = dict(mapping(tree, "data"))
     for section, hidden in (("sources", ()), ("evaluation", _NOT_IN_EVALUATION)):
@@ -513,7 +523,7 @@ def _read_data(tree: Any, folder: str) -> DataOptions:
             key = f"data.{section}.{name}"
             source = read_section(SourceOptions, options, key, hidden=hidden, name=name)
             if source.format != "hub":
-                source = replace(source, path=str(_locate(source.path, folder)))
+                source = replace(source, path=str(locate(source.path, folder)))
             sources[name] = source
         tree[section] = sources
     sources, evaluation = tree.pop("sources"), tree.pop("evaluation")
@@ -536,9 +546,13 @@ def _read_objectives(tree: Any, family: str) -> tuple[dict[str, ObjectiveOptions
     return objectives, fit(tree.get("fusion_share"), Share | None, "objectives.fusion_share")
 
 
-def _read_training(tree: Any) -> TrainingOptions:
+TrainingT = TypeVar("TrainingT", bound="TrainingOptions")
+
+
+def read_training(tree: Any, section: type[TrainingT]) -> TrainingT:
+    """The section `training`: keys of `section`, and beside them those of `TrainingArguments`."""
     tree, hints = mapping(tree, "training"), type_hints(TrainingArguments)
-    own = [found.name for found in fields(TrainingOptions) if found.name != "arguments"]
+    own = [found.name for found in fields(section) if found.name != "arguments"]
     for name in tree:
         if name in SET_ELSEWHERE:
             raise BadInputError(f"training.{name} is not set here; {SET_ELSEWHERE[name]}.")
@@ -546,7 +560,7 @@ def _read_training(tree: Any) -> TrainingOptions:
     check_known(tree, (*own, *inherited), "training")
     arguments = {name: fit(value, hints[name], f"training.{name}") for name, value in tree.items() if name not in own}
     own_tree = {name: value for name, value in tree.items() if name in own}
-    return read_section(TrainingOptions, own_tree, "training", arguments=arguments)
+    return read_section(section, own_tree, "training", arguments=arguments)
 
 
 def _check_objectives(objectives: Mapping[str, ObjectiveOptions], data: DataOptions) -> None:
@@ -580,7 +594,7 @@ def _check_config_keys(tree: Any, config_class: type, key: str) -> None:
         _check_config_keys(tree[name], parts[name], f"{key}.{name}")
 
 
-def _check_augmentation(options: str | dict[str, Any], key: str) -> None:
+def check_augmentation(options: str | dict[str, Any], key: str) -> None:
     if isinstance(options, dict):
         read_section(Augmentation, options, key, hidden=("size",))
     elif options not in (*PRESETS, NO_AUGMENTATION):
@@ -589,7 +603,7 @@ def _check_augmentation(options: str | dict[str, Any], key: str) -> None:
         )
 
 
-def _locate(place: str | None, folder: str) -> str | None:
+def locate(place: str | None, folder: str) -> str | None:
     """The absolute path that `place` means in `folder`; a Hub id, if nothing is there and it looks like one."""
     if place is None:
         return None
@@ -603,9 +617,10 @@ def _locate(place: str | None, folder: str) -> str | None:
     return path
 
 
-def _differences(first: Any, second: Any, key: str) -> Iterator[str]:
+def tree_differences(first: Any, second: Any, key: str = "") -> Iterator[str]:
+    """`key.path: old -> new` for each key that differs, but for those that [`MAY_CHANGE`]."""
     if isinstance(first, dict) and isinstance(second, dict):
         for name in first | second:
-            yield from _differences(first.get(name, ABSENT), second.get(name, ABSENT), dotted(key, name))
+            yield from tree_differences(first.get(name, ABSENT), second.get(name, ABSENT), dotted(key, name))
     elif first != second and key not in MAY_CHANGE:
         yield f"{key}: {shown(first)} -> {shown(second)}"

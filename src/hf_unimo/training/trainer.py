@@ -96,7 +96,7 @@ class ScheduledTrainer(Trainer):
         self.sources, self.schedule, self.batch_collator = list(sources), schedule, collator
         self.objectives, self.evaluation_sources = objectives, list(evaluation_sources)
         self.batch_sizes = {
-            source.name: source.options.batch_size or args.per_device_train_batch_size for source in self.sources
+            source.name: source.batch_size or args.per_device_train_batch_size for source in self.sources
         }
         self.bad_rows = BadRowCount(max_bad_rows)
         self.throughput = Throughput()
@@ -191,26 +191,28 @@ class ScheduledTrainer(Trainer):
         """The model's loss at this step's weights. Raises [`CheckFailedError`] if it is not finite."""
         inputs = dict(inputs)
         info: BatchInfo = inputs.pop("info")
-        outputs = model(**inputs, **self._objective_arguments(), seed=self.args.seed, step=info.index)
+        outputs = model(**inputs, **self.model_arguments(info))
         if outputs.loss is None:
             raise BadInputError(
                 f"A batch of source {info.source!r} ({info.kind}) has no loss at step {self.state.global_step}: no "
                 "objective with a weight applies to it."
             )
         if not torch.isfinite(outputs.loss):
-            raise CheckFailedError(self._not_finite(info, outputs.losses))
-        for name, value in outputs.losses.items():
+            raise CheckFailedError(self._not_finite(info, outputs.get("losses") or {"loss": outputs.loss}))
+        for name, value in (outputs.get("losses") or {}).items():
             self._loss_sums[name] = self._loss_sums.get(name, 0) + value.detach()
             self._loss_counts[name] = self._loss_counts.get(name, 0) + 1
         # An accumulating schedule's step is the sum over its sources, of which Trainer takes the mean.
         loss = outputs.loss * self.schedule.batches_per_step
         return (loss, outputs) if return_outputs else loss
 
-    def _objective_arguments(self) -> dict[str, Any]:
+    def model_arguments(self, info: BatchInfo) -> dict[str, Any]:
+        """What forward gets beside the batch."""
+        arguments: dict[str, Any] = {"seed": self.args.seed, "step": info.index}
         if self.objectives is None:
-            return {}
+            return arguments
         step = self.state.global_step
-        arguments: dict[str, Any] = {"objective_weights": self.objectives.weights_at(step)}
+        arguments["objective_weights"] = self.objectives.weights_at(step)
         if "matching" in self.objectives.ramps:
             arguments["matching_hardness"] = self.objectives.hardness_at(step)
         return arguments

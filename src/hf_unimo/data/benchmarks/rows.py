@@ -35,6 +35,14 @@ class Picture:
     row: int = 0
     column: str = ""
 
+    def content_key(self) -> str:
+        """What is the same for two pictures of one file, or of the same bytes in a table."""
+        if self.table is None:
+            return str(self.path)
+        value = self.table[self.row][self.column]
+        content = value["bytes"] if isinstance(value, dict) else value
+        return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else str(content or value)
+
     def open(self, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
         """
         The picture as upright RGB, by content, whatever its ending says (see `hf_unimo.data.images.read_image`).
@@ -198,13 +206,16 @@ class EntailmentRow(Row):
 
 @dataclass(frozen=True)
 class Nlvr2Row(Row):
-    """A sentence about two pictures, true (label 1) or not (0). Consistency counts the rows of one `group` as one."""
+    """
+    A sentence about two pictures, true (label 1) or not (0). Consistency counts the rows of one `group` as one; None
+    where the data do not say which belong together.
+    """
 
     left: Picture
     right: Picture
     sentence: str
     label: int
-    group: str
+    group: str | None
 
     @property
     def texts(self) -> tuple[str, ...]:

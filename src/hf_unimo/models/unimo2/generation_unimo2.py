@@ -19,7 +19,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 
 TRIGRAM_PENALTY = -65000.0
-"""What a candidate that repeats three words loses; it loses it for good, but still beats having no candidate."""
+"""What a candidate that repeats three words loses, for good. A beam that can only repeat goes on all the same."""
 
 
 def official_beam_search(
