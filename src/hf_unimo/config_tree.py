@@ -138,6 +138,15 @@ def read_section(section: type[_T], tree: Any, key: str, hidden: Sequence[str] =
         raise error if str(error).startswith(key) else BadInputError(f"{key}: {error}") from error
 
 
+def merge_trees(tree: Mapping[str, Any], on_top: Mapping[str, Any]) -> dict[str, Any]:
+    """`tree` with `on_top` over it, mappings key by key."""
+    merged = dict(tree)
+    for name, value in on_top.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = merge_trees(merged[name], value) if both else value
+    return merged
+
+
 def fit(value: Any, hint: Any, key: str) -> Any:
     """`value` as the type `hint` asks for, lists as tuples where it does; otherwise raises."""
     kind, args = get_origin(hint) or hint, get_args(hint)

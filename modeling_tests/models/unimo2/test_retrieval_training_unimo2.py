@@ -79,7 +79,13 @@ def test_no_loss_unless_it_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    "name", ["Unimo2Model", "Unimo2ForVisualQuestionAnswering", "Unimo2ForImageTextClassification"]
+    "name",
+    [
+        "Unimo2Model",
+        "Unimo2ForVisualQuestionAnswering",
+        "Unimo2ForImageTextClassification",
+        "Unimo2ForConditionalGeneration",
+    ],
 )
 def test_texts_may_share_an_image(name):
     model, pixels, words = small.model(name), small.images(2)["pixel_values"], small.texts()

@@ -19,6 +19,7 @@ COMMANDS = {
     "convert": "convert a checkpoint of the first implementation to transformers' format, or back",
     "check-data": "read the sources of a run: sizes, lengths, repetitions, broken rows, leaks into the evaluation",
     "pretrain": "train a model on pairs, images and texts, as a YAML file says",
+    "finetune": "train a model for one task: retrieval, captions, questions, entailment, classes, masked words",
     "evaluate": "measure a model: retrieval, zero-shot, fine-tuned heads; figures with intervals and their protocol",
     "export": "write a complete model repository: weights, processor, code, card",
     "push": "push a saved model or an exported repository to the Hub",

@@ -35,14 +35,15 @@ def run(args: argparse.Namespace) -> None:
     from ..errors import BadInputError, CheckFailedError
     from ..files import write_atomically
     from ..models import FAMILIES
-    from ..training.build import build_model_config, load_tokenizer, open_sources
+    from ..training.build import build_model_config, open_sources
+    from ..training.parts import load_tokenizer
     from ..training.run_config import load_run_config
 
     if args.json is not None and (Path(args.json).is_dir() or not Path(args.json).parent.is_dir()):
         raise BadInputError(f"--json is {args.json}; accepted is a file in a folder that exists.")
     config = load_run_config(args.config, args.overrides)
     family = FAMILIES[config.model.family]
-    tokenizer = load_tokenizer(config, family)
+    tokenizer = load_tokenizer(config.model, family, config.data.max_text_length)
     model_config = build_model_config(config, family, len(tokenizer))
     report = check_sources(
         *open_sources(config),

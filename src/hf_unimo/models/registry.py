@@ -17,6 +17,7 @@ class Family:
         auto_models (`dict[str, type]`): Name of an Auto class, e.g. `"AutoModelForMaskedLM"` -> the class it loads.
         sub_models (`dict[type, type]`): Configuration of a part -> the model that `AutoModel` loads for it.
         other_models (`tuple[type, ...]`): Public models that no Auto class serves; they load by their own name.
+        task_models (`dict[str, type]`): Task of `hf-unimo finetune` -> the class that learns it.
         tokenizer, processor (`type`, *optional*): Loaded by `AutoTokenizer` and `AutoProcessor`.
         image_processors (`dict[str, type]`): Back end (`"torchvision"`, `"pil"`) -> class, for `AutoImageProcessor`.
     """
@@ -25,6 +26,7 @@ class Family:
     auto_models: dict[str, type]
     sub_models: dict[type[PreTrainedConfig], type] = field(default_factory=dict)
     other_models: tuple[type, ...] = ()
+    task_models: dict[str, type] = field(default_factory=dict)
     tokenizer: type | None = None
     image_processors: dict[str, type] = field(default_factory=dict)
     processor: type | None = None

@@ -2,22 +2,17 @@
 """From a [`RunConfig`] to what a training loop needs: model, processor, open sources, schedule, collator, weights."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import (
-    AutoImageProcessor,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     ProcessorMixin,
     set_seed,
 )
 
-from ..conversion.encoders import EncoderReport, encoder_config, load_encoders
+from ..conversion.encoders import EncoderReport, load_encoders
 from ..data.collator import PretrainingCollator
 from ..data.schedule import Schedule, Source
 from ..data.sources import MapSource, StreamSource, open_source
@@ -25,6 +20,7 @@ from ..errors import BadInputError
 from ..models import FAMILIES
 from ..models.registry import Family
 from .objective_schedule import ObjectiveSchedule, Ramp
+from .parts import check_sizes, load_image_processor, load_part, load_tokenizer, make_model_config
 from .run_config import RunConfig, to_step
 
 
@@ -66,11 +62,11 @@ def build_run(config: RunConfig) -> Run:
     """
     family = FAMILIES[config.model.family]
     sources, evaluation_sources = open_sources(config)
-    tokenizer = load_tokenizer(config, family)
+    tokenizer = load_tokenizer(config.model, family, config.data.max_text_length)
     model_config = build_model_config(config, family, len(tokenizer))
     image_size = config.data.image_size or model_config.vision_config.image_size
-    _check_sizes(config, model_config, tokenizer, image_size)
-    image_processor = _load_image_processor(config, family, image_size)
+    check_sizes(model_config, tokenizer, image_size, config.data.max_text_length)
+    image_processor = load_image_processor(config.model, family, image_size)
     set_seed(config.seed)
     model, encoders = _load_model(config, family, model_config)
     objectives = _objectives(config, model)
@@ -122,38 +118,6 @@ def open_sources(config: RunConfig) -> tuple[list[MapSource | StreamSource], lis
     return both[0], both[1]
 
 
-def load_tokenizer(config: RunConfig, family: Family) -> PreTrainedTokenizerBase:
-    """The run's tokenizer, which cuts off at the run's `max_text_length`."""
-    place = config.model.processor or config.model.checkpoint or config.model.text_checkpoint
-    if place is None:
-        raise BadInputError("model.processor is missing: name the folder of a tokenizer.")
-    loader = family.tokenizer or AutoTokenizer
-    tokenizer = _load(loader, place, "tokenizer")
-    tokenizer.model_max_length = config.data.max_text_length
-    return tokenizer
-
-
-def _load_image_processor(config: RunConfig, family: Family, size: int) -> Any:
-    """That of the processor or the checkpoint; else the family's, with the colours that a foreign ViT is used to."""
-    square = {"height": size, "width": size}
-    found = _image_processor_of(config.model.processor) or _image_processor_of(config.model.checkpoint)
-    if found is not None:
-        found.size = square
-        return found
-    foreign = _image_processor_of(config.model.vision_checkpoint)
-    colours = {name: getattr(foreign, name) for name in ("image_mean", "image_std") if hasattr(foreign, name)}
-    return family.image_processors["pil"](size=square, **colours)
-
-
-def _image_processor_of(place: str | None) -> Any:
-    if place is None:
-        return None
-    try:
-        return AutoImageProcessor.from_pretrained(place)
-    except (OSError, ValueError):  # a folder that has none, such as that of a tokenizer
-        return None
-
-
 def build_model_config(config: RunConfig, family: Family, vocab_size: int) -> PreTrainedConfig:
     """The configuration of the run's model, for a vocabulary of `vocab_size` words if nothing else says its size."""
     options = config.model
@@ -166,46 +130,7 @@ def build_model_config(config: RunConfig, family: Family, vocab_size: int) -> Pr
     for name, objective in config.objectives.items():
         if objective.weight is not None:
             overrides[f"{name}_weight"] = objective.weight
-    try:
-        if options.preset is not None:
-            implied = encoder_config(options.vision_checkpoint, options.text_checkpoint)
-            if "vocab_size" not in implied.get("text_config", {}):
-                implied.setdefault("text_config", {})["vocab_size"] = vocab_size
-            return getattr(family.config, options.preset)(**_merge(implied, overrides))
-        tree = _load(family.config, options.checkpoint, "configuration").to_dict()
-        return family.config.from_dict(_merge(tree, overrides))
-    except BadInputError:
-        raise
-    except (StrictDataclassError, ValueError, TypeError) as error:  # what a configuration class says of its values
-        raise BadInputError(f"model.config does not fit: {' '.join(str(error.__cause__ or error).split())}") from error
-
-
-def _merge(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`tree` with `overrides` on top, mappings key by key."""
-    merged = dict(tree)
-    for name, value in overrides.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = _merge(merged[name], value) if both else value
-    return merged
-
-
-def _check_sizes(config: RunConfig, model_config: PreTrainedConfig, tokenizer, image_size: int) -> None:
-    """Whether the model has rows for all words and positions, and whole patches for the pictures."""
-    text, vision = model_config.text_config, model_config.vision_config
-    if len(tokenizer) > text.vocab_size:
-        raise BadInputError(
-            f"The tokenizer has {len(tokenizer):,} words, but the model has embeddings for {text.vocab_size:,}; use "
-            "the checkpoint's tokenizer, or set model.config.text_config.vocab_size."
-        )
-    if image_size % vision.patch_size:
-        raise BadInputError(
-            f"data.image_size is {image_size}, but must be a multiple of the model's patch size {vision.patch_size}."
-        )
-    positions = text.max_position_embeddings - getattr(text, "position_offset", 0)
-    if config.data.max_text_length > positions:
-        raise BadInputError(
-            f"data.max_text_length is {config.data.max_text_length}, but the model has positions for {positions}."
-        )
+    return make_model_config(options, family, vocab_size, overrides)
 
 
 def _load_model(
@@ -214,19 +139,11 @@ def _load_model(
     model_class = family.auto_models["AutoModelForPreTraining"]
     options = config.model
     if options.checkpoint is not None:
-        return _load(model_class, options.checkpoint, "model", config=model_config), None
+        return load_part(model_class, options.checkpoint, "model", config=model_config), None
     model = model_class(model_config)
     if options.vision_checkpoint is None and options.text_checkpoint is None:
         return model, None
     return model, load_encoders(model, options.vision_checkpoint, options.text_checkpoint)
-
-
-def _load(loader, place: str | None, what: str, **kwargs):
-    try:
-        return loader.from_pretrained(place, **kwargs)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError) as error:
-        reason = " ".join(str(error).split())
-        raise BadInputError(f"No {what} could be loaded from {place}: {reason[:300]}") from error
 
 
 def _objectives(config: RunConfig, model: PreTrainedModel) -> ObjectiveSchedule:

@@ -10,10 +10,9 @@ import math
 import os
 import platform
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,15 +24,12 @@ from huggingface_hub.utils import yaml_dump
 from .. import __version__
 from ..card import USE_BEGIN, USE_END, card_metadata, family_paragraph, first_paragraph, local_usage
 from ..errors import BadInputError
-from ..files import write_atomically
+from ..files import public_command, public_text, write_atomically
 from ..models import FAMILIES
 from .curves import DIRECTIONS, RECALL, draw_curves, final_losses, rank_of
 
 
 CARD_NAME, LOSSES_NAME, METRICS_NAME = "README.md", "losses.png", "metrics.json"
-
-_PATH_IN_TEXT = re.compile(r"""(?<![\w.:/<~-])~?(?:/[^\s/'",;:|<>()]+)+/?""")
-_TOKEN_IN_TEXT = re.compile(r"(_token=|--?\w+_token[= ])[^\s'\"]+")
 
 _CARD = """\
 ---
@@ -460,37 +456,4 @@ def _publishable(value: Any, key: str = "") -> Any:
         return value if math.isfinite(value) else None
     if key.endswith("_token"):  # as `TrainingArguments.to_dict` does
         return f"<{key.upper()}>"
-    return _without_paths(str(value), is_command=key == "command")
-
-
-def _without_paths(text: str, is_command: bool = False) -> str:
-    """`text`, of every absolute path in it the last component alone."""
-    text = _TOKEN_IN_TEXT.sub(r"\1TOKEN", text.replace("file://", ""))
-    if is_command:
-        try:
-            words = shlex.split(text)
-        except ValueError:  # no command line after all: a text like others
-            words = []
-        shorter = [_short_argument(word) for word in words]
-        text = shlex.join(shorter) if shorter != words else text
-    if (name := _last_component(text)) is not None:
-        return name
-    return _PATH_IN_TEXT.sub(lambda found: _last_component(found[0]) or found[0], text)
-
-
-def _short_argument(word: str) -> str:
-    """`/a/b` and `key=/a/b`, whatever else is in the path."""
-    key, equals, value = word.partition("=")
-    if equals and (name := _last_component(value)) is not None:
-        return f"{key}={name}"
-    return _last_component(word) or word
-
-
-def _last_component(path: str) -> str | None:
-    """That of an absolute path; None if `path` is none."""
-    if "\n" in path:
-        return None
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(path).is_absolute() or path.startswith("~/"):
-            return kind(path).name or None
-    return None
+    return public_command(str(value)) if key == "command" else public_text(str(value))

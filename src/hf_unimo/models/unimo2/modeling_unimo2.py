@@ -1897,6 +1897,7 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        image_index: torch.LongTensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         fusion_attention_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
@@ -1914,6 +1915,7 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
                 elsewhere.
             past_key_values (`DynamicCache`, *optional*), use_cache (`bool`, *optional*), logits_to_keep (`int`): As
                 usual in generation.
+            image_index (`(B,)`, *optional*): The image of each caption, see [`Unimo2Model.forward`].
             num_items_in_batch (*optional*): Divisor of the loss, given by `Trainer` when it accumulates.
             fusion_attention_mask (`(B, past + L)`, *optional*): In place of `attention_mask` for the fusion encoder.
         """
@@ -1933,6 +1935,7 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
         if past_length == 0:
             self._needs(pixel_values=pixel_values)
             prefix = self._prefix(pixel_values, interpolate_pos_encoding, **kwargs)
+            prefix = _at(prefix, image_index)
             prefix_length = prefix.shape[1]
         else:
             first_fusion_layer = self.config.text_config.num_hidden_layers

@@ -1,0 +1,230 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""
+The YAML file of a fine-tuning: `hf-unimo finetune TASK config.yaml key.path=value ...`.
+
+The classes of this file are the sections, their fields the keys, and their docstrings say what each key does. Only
+`output`, `model`, `data.train` and one of `training.epochs` and `training.steps` are needed:
+
+```yaml
+output: runs/vqa
+model: {checkpoint: runs/emoji/model}
+data:
+  train: {path: train.parquet, columns: {image: image, text: question, answers: answer}}
+  validation: {path: validation.parquet, columns: {image: image, text: question, answers: answer}}
+training: {epochs: 5, learning_rate: 5e-4}
+```
+
+`preset: official-flickr30k` (see [`hf_unimo.training.finetune_presets`]) fills in what the file leaves out.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+
+from ..config_tree import Dumper, check_complete, check_known, mapping, merge_trees, nearest, plain, read_section
+from ..data.collator import NO_AUGMENTATION
+from ..errors import BadInputError
+from .finetune_presets import PRESETS
+from .run_config import (
+    Count,
+    CountOrZero,
+    ModelOptions,
+    Moment,
+    Place,
+    TrainingOptions,
+    check_augmentation,
+    read_file,
+    read_model,
+    read_training,
+)
+from .tasks import TASKS, Task, TaskOptions
+
+
+@dataclass(frozen=True)
+class FinetuneData:
+    """
+    `data`: rows that the task is learned from and measured on. A split is a mapping: `benchmark`, `path`, `split`,
+    `images` of a public data set, or `path`, `columns`, `where` of one's own, as for `hf-unimo evaluate`.
+
+    Args:
+        train (mapping): What the model learns from.
+        validation (mapping, *optional*): What tells the best of its checkpoints.
+        test (mapping, *optional*): What the card reports; `validation` by default.
+        batch_size (`int`, defaults to 32): Rows of a batch on one process (with `rows_per_image`, pictures).
+        rows_per_image (`int`, *optional*): Makes a batch of pictures, each with up to so many of its rows (questions,
+            captions): the picture is encoded once. By default rows are drawn by themselves.
+        image_size (`int`, *optional*): Height and width in pixels; that of the checkpoint's processor, or of the
+            preset's configuration, by default.
+        max_text_length (`int`, defaults to 64): Tokens of a text, special ones included; what is longer is cut off.
+        augmentation (`str` or mapping, defaults to `"none"`): Of training pictures: `caption_safe`, `contrastive`,
+            `none`, or arguments of [`~hf_unimo.data.augmentation.Augmentation`].
+        max_bad_rows (`int`, defaults to 100): So many rows that cannot be read are logged and replaced.
+        max_image_pixels (`int`, defaults to 50 million): Larger pictures count as rows that cannot be read.
+        num_workers (`int`, defaults to 0): Processes that read ahead, for each training process.
+    """
+
+    train: dict[str, Any]
+    validation: dict[str, Any] | None = None
+    test: dict[str, Any] | None = None
+    batch_size: Count = 32
+    rows_per_image: Count | None = None
+    image_size: Count | None = None
+    max_text_length: Count = 64
+    augmentation: str | dict[str, Any] = NO_AUGMENTATION
+    max_bad_rows: CountOrZero = 100
+    max_image_pixels: Count = 50_000_000
+    num_workers: CountOrZero = 0
+
+    def __post_init__(self):
+        check_augmentation(self.augmentation, "data.augmentation")
+
+
+@dataclass(frozen=True)
+class FinetuneTraining(TrainingOptions):
+    """
+    `training`: the optimisation. Beside these keys and those of [`~hf_unimo.training.run_config.TrainingOptions`],
+    those of `transformers.TrainingArguments` stand here. By default the model is measured and saved once an epoch, and
+    the best checkpoint is kept.
+
+    Args:
+        epochs (`float`, *optional*): Length of the run in passes over the training rows.
+        steps (`int`, *optional*): Its length in optimizer steps instead.
+        lr_drops (mapping, *optional*): Moment (a step, or a share of the run) -> factor of the learning rate from then
+            on, relative to before; with `lr_scheduler_type: constant_with_warmup`.
+        decay_from_start (`bool`, defaults to `False`): With `lr_scheduler_type: linear`: whether the decay counts from
+            step 0 (the rate drops a little where warm-up ends) as in the first implementation's text classification.
+        lora (mapping, *optional*): Arguments of `peft.LoraConfig`, e.g. `{r: 8, lora_alpha: 16}`: low-rank updates of
+            the encoders' linear maps are learned beside the head, and merged into the saved model.
+    """
+
+    steps: Count | None = None  # type: ignore[assignment]
+    epochs: float | None = None
+    lr_drops: dict[Moment, float] = field(default_factory=dict)
+    decay_from_start: bool = False
+    lora: dict[str, Any] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if (self.steps is None) == (self.epochs is None):
+            found = "neither" if self.steps is None else "both"
+            raise BadInputError(
+                f"training has {found} of training.epochs and training.steps; accepted is one of them, the length of "
+                "the run."
+            )
+        if self.epochs is not None and not 0 < self.epochs < float("inf"):
+            raise BadInputError(f"training.epochs is {self.epochs}; accepted are numbers above 0.")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """
+    A whole fine-tuning; made by [`load_finetune_config`].
+
+    Args:
+        task ([`~hf_unimo.training.tasks.Task`]): What is learned.
+        output (`str`): Folder of all that the run writes, relative to the working directory.
+        model, data, training: See their classes.
+        options ([`~hf_unimo.training.tasks.TaskOptions`]): What only this task knows.
+        seed (`int`, defaults to 0): What all randomness comes from.
+        reset_head (`bool`, defaults to `False`): Whether the head of the checkpoint gives way to a new one.
+        folder (`str`): What paths of the data are relative to.
+    """
+
+    task: Task
+    output: Place
+    model: ModelOptions
+    data: FinetuneData
+    training: FinetuneTraining
+    options: TaskOptions
+    seed: CountOrZero = 0
+    reset_head: bool = False
+    folder: str = "."
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as a file could hold it, complete: `from_dict` gives it back."""
+        tree: dict[str, Any] = {"task": self.task.name}
+        tree |= {name: plain(getattr(self, name)) for name in ("output", "seed", "model", "data", "options")}
+        tree["training"] = plain(self.training)
+        tree["training"] |= tree["training"].pop("arguments")
+        tree |= {"reset_head": self.reset_head, "folder": self.folder}
+        return tree
+
+    def to_yaml(self) -> str:
+        """`to_dict` as the text of a file that [`load_finetune_config`] reads."""
+        return yaml.dump(self.to_dict(), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=119)
+
+    @classmethod
+    def from_dict(cls, tree: Any, task: str, folder: str | os.PathLike = ".") -> "FinetuneConfig":
+        """
+        Checks `tree`, what the YAML file holds, and fills it in.
+
+        Args:
+            tree (mapping): As in the file. Not changed.
+            task (`str`): A key of [`~hf_unimo.training.tasks.TASKS`].
+            folder (defaults to the working directory): What its paths are relative to (not `output`).
+
+        Raises:
+            BadInputError: If the task or a key is unknown or missing, the file is for another task, or a value is not
+                one that its key accepts.
+        """
+        if task not in TASKS:
+            raise BadInputError(f"The task is {task!r}; {nearest(task, list(TASKS))}.")
+        tree = dict(mapping(tree, "The configuration"))
+        check_known(tree, _SECTIONS, "")
+        tree = _with_preset(tree)
+        named = tree.pop("task", task)
+        if named != task:
+            raise BadInputError(f"The configuration is for the task {named!r}, but {task!r} is to be learned.")
+        check_complete(tree, ("output", "model", "data", "training"), "")
+        place = os.path.realpath(tree.pop("folder", folder))
+        rest = {name: tree[name] for name in ("output", "seed", "reset_head") if name in tree}
+        config = read_section(
+            cls,
+            rest,
+            "",
+            task=TASKS[task],
+            model=read_model(tree["model"], place),
+            data=read_section(FinetuneData, tree["data"], "data"),
+            training=read_training(tree["training"], FinetuneTraining),
+            options=read_section(TASKS[task].options, tree.get("options"), "options"),
+            folder=place,
+        )
+        return replace(config, output=os.path.abspath(os.path.expanduser(config.output)))
+
+
+_SECTIONS = (
+    *("task", "preset", "output", "seed", "model", "data", "options", "training"),
+    *("reset_head", "folder"),
+)
+
+
+def load_finetune_config(path: str | os.PathLike, task: str, overrides: Sequence[str] = ()) -> FinetuneConfig:
+    """
+    Reads the YAML file of a fine-tuning.
+
+    Args:
+        path: The file.
+        task (`str`): What is to be learned.
+        overrides (sequence of `str`, *optional*): `key.path=value`, as for `hf-unimo pretrain`.
+
+    Raises:
+        BadInputError: If the file cannot be read, or as for [`FinetuneConfig.from_dict`].
+    """
+    return FinetuneConfig.from_dict(read_file(path, overrides), task, os.path.dirname(path) or ".")
+
+
+def _with_preset(tree: dict[str, Any]) -> dict[str, Any]:
+    """The preset's keys, those of the file on top of them; `steps` and `epochs` replace each other."""
+    name = tree.pop("preset", None)
+    if name is None:
+        return tree
+    if name not in PRESETS:
+        raise BadInputError(f"preset is {name!r}; {nearest(str(name), list(PRESETS))}.")
+    merged = merge_trees(PRESETS[name], tree)
+    given = tree.get("training") or {}
+    if "steps" in given and "epochs" not in given:
+        merged["training"].pop("epochs", None)
+    return merged

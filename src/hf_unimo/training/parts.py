@@ -1,0 +1,101 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""What every run loads or makes from its section `model`: configuration, tokenizer, image processor."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+
+from ..config_tree import merge_trees
+from ..conversion.encoders import encoder_config
+from ..errors import BadInputError
+from ..models.registry import Family
+from .run_config import ModelOptions
+
+
+def make_model_config(
+    options: ModelOptions, family: Family, vocab_size: int | None, overrides: Mapping[str, Any]
+) -> PreTrainedConfig:
+    """
+    The configuration of a preset or a checkpoint with keys set on top of it.
+
+    Args:
+        options ([`ModelOptions`]): Names the preset or the checkpoint; its `config` is not looked at.
+        family ([`Family`]): Of the model.
+        vocab_size (`int`, *optional*): Words of a preset's model, unless an encoder's checkpoint says it.
+        overrides (mapping): The keys.
+
+    Raises:
+        BadInputError: If the checkpoint cannot be read, or values do not fit.
+    """
+    try:
+        if options.preset is not None:
+            implied = encoder_config(options.vision_checkpoint, options.text_checkpoint)
+            if vocab_size is not None and "vocab_size" not in implied.get("text_config", {}):
+                implied.setdefault("text_config", {})["vocab_size"] = vocab_size
+            return getattr(family.config, options.preset)(**merge_trees(implied, overrides))
+        tree = load_part(family.config, options.checkpoint, "configuration").to_dict()
+        return family.config.from_dict(merge_trees(tree, overrides))
+    except BadInputError:
+        raise
+    except (StrictDataclassError, ValueError, TypeError) as error:  # what a configuration class says of its values
+        raise BadInputError(f"model.config does not fit: {' '.join(str(error.__cause__ or error).split())}") from error
+
+
+def load_tokenizer(options: ModelOptions, family: Family, max_text_length: int) -> PreTrainedTokenizerBase:
+    """The run's tokenizer, which cuts off at `max_text_length`."""
+    place = options.processor or options.checkpoint or options.text_checkpoint
+    if place is None:
+        raise BadInputError("model.processor is missing: name the folder of a tokenizer.")
+    loader = family.tokenizer or AutoTokenizer
+    tokenizer = load_part(loader, place, "tokenizer")
+    tokenizer.model_max_length = max_text_length
+    return tokenizer
+
+
+def load_image_processor(options: ModelOptions, family: Family, size: int) -> Any:
+    """That of the processor or the checkpoint; else the family's, with the colours that a foreign ViT is used to."""
+    square = {"height": size, "width": size}
+    found = _image_processor_of(options.processor) or _image_processor_of(options.checkpoint)
+    if found is not None:
+        found.size = square
+        return found
+    foreign = _image_processor_of(options.vision_checkpoint)
+    colours = {name: getattr(foreign, name) for name in ("image_mean", "image_std") if hasattr(foreign, name)}
+    return family.image_processors["pil"](size=square, **colours)
+
+
+def _image_processor_of(place: str | None) -> Any:
+    if place is None:
+        return None
+    try:
+        return AutoImageProcessor.from_pretrained(place)
+    except (OSError, ValueError):  # a folder that has none, such as that of a tokenizer
+        return None
+
+
+def check_sizes(model_config: PreTrainedConfig, tokenizer: Any, image_size: int, max_text_length: int) -> None:
+    """Whether the model has rows for all words and positions, and whole patches for the pictures."""
+    text, vision = model_config.text_config, model_config.vision_config
+    if len(tokenizer) > text.vocab_size:
+        raise BadInputError(
+            f"The tokenizer has {len(tokenizer):,} words, but the model has embeddings for {text.vocab_size:,}; use "
+            "the checkpoint's tokenizer, or set model.config.text_config.vocab_size."
+        )
+    if image_size % vision.patch_size:
+        raise BadInputError(
+            f"data.image_size is {image_size}, but must be a multiple of the model's patch size {vision.patch_size}."
+        )
+    positions = text.max_position_embeddings - getattr(text, "position_offset", 0)
+    if max_text_length > positions:
+        raise BadInputError(f"data.max_text_length is {max_text_length}, but the model has positions for {positions}.")
+
+
+def load_part(loader: Any, place: str | None, what: str, **kwargs: Any) -> Any:
+    """`loader.from_pretrained(place)`, or one sentence that says why not."""
+    try:
+        return loader.from_pretrained(place, **kwargs)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInputError(f"No {what} could be loaded from {place}: {reason[:300]}") from error
