@@ -147,9 +147,10 @@ class Concepts:
     """
 
     kind = "pairs"
+    batch_size = None  # that of the run
 
     def __init__(self, name, rows):
-        self.name, self.options = name, SourceOptions(name, self.kind, PAIRS, columns={"text": "label"})
+        self.name = name
         self.rows_of = {}
         for row in rows:
             self.rows_of.setdefault(row["concept"], []).append(row)

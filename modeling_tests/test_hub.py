@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """Export: a repository answers like its source where `hf_unimo` cannot be imported, and appears whole or not."""
 
-import ast
 import inspect
 import json
 import os
@@ -25,10 +24,10 @@ from transformers.utils import is_torchvision_available
 
 import hf_unimo
 from hf_unimo import FAMILIES, Unimo2Config, Unimo2ForConditionalGeneration, Unimo2ForPreTraining, Unimo2Model
-from hf_unimo.card import PIPELINE_TAGS
+from hf_unimo.card import PIPELINE_TAGS, USE_BEGIN, USE_END
 from hf_unimo.cli import main
-from hf_unimo.errors import BadInputError, CheckFailedError
-from hf_unimo.flat_code import check_code, flat_code
+from hf_unimo.errors import BadInputError
+from hf_unimo.flat_code import flat_code
 from hf_unimo.hub import COPIED_FILES, export_repository, read_saved_model
 
 
@@ -300,54 +299,11 @@ def test_installed_classes_win(repository):
     assert type(AutoTokenizer.from_pretrained(repository, trust_remote_code=True)).__name__ == "Unimo2Tokenizer"
 
 
-# The code
-
-
-def without_imports(text: str) -> str:
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        for _, value in ast.iter_fields(node):
-            if isinstance(value, list):
-                value[:] = [item for item in value if not isinstance(item, (ast.Import, ast.ImportFrom))]
-    return ast.dump(tree)
-
-
-def test_exported_code_is_the_source(repository):
-    package = Path(hf_unimo.__file__).parent
-    exported = sorted(path.name for path in repository.glob("*.py"))
-    assert exported == sorted(flat_code(FAMILY)) and "__init__.py" not in exported
-    for name in exported:
-        folder, _, rest = name.partition("_")
-        path = package / "objectives" / rest if folder == "objectives" else package / "models" / "unimo2" / name
-        source, copy = path.read_text(encoding="utf-8"), (repository / name).read_text(encoding="utf-8")
-        assert without_imports(source) == without_imports(copy)
-        changed = [line for line in copy.splitlines() if line not in source.splitlines()]
-        assert all(re.fullmatch(r"from \.objectives_\w+ import [\w, ]+", line) for line in changed)
-        assert len(source.splitlines()) == len(copy.splitlines())
-
-
-@pytest.mark.parametrize(
-    "line, match",
-    [
-        ("import hf_unimo", "hf_unimo is neither"),
-        ("from hf_unimo.objectives.matching import matching_loss", r"hf_unimo\.objectives\.matching is neither"),
-        ("def load():\n    import scipy.linalg", r"line 2: scipy\.linalg is neither"),
-        ("from ..registry import Family", r"\.\.registry is no file"),
-        ("from . import other", r"\. is no file"),
-        ("from .absent import thing", r"\.absent is no file"),
-        ('"""\nfrom .other import thing\n"""', "transformers finds the imports"),
-        ("import os; from .other import thing", "transformers finds the imports"),
-    ],
-)
-def test_code_that_would_not_load_is_refused(tmp_path, line, match):
-    (tmp_path / "other.py").write_text("import json\nimport torch.nn\nfrom transformers.utils import logging\n")
-    check_code(tmp_path)
-    (tmp_path / "model.py").write_text(line + "\n")
-    with pytest.raises(CheckFailedError, match=match):
-        check_code(tmp_path)
-
-
 # The other files
+
+
+def test_the_code_is_that_of_the_family(repository):
+    assert {path.name: path.read_text(encoding="utf-8") for path in repository.glob("*.py")} == flat_code(FAMILY)
 
 
 def test_auto_map_serves_every_class(repository):
@@ -456,6 +412,16 @@ def test_card_tells_what_is_missing(cards):
     assert rows == NAMED
 
 
+def test_the_card_of_a_training_run_gets_the_pipelines(tmp_path):
+    saved = save(hf_unimo.Unimo2ForVisualQuestionAnswering, tmp_path / "saved")
+    (saved / "README.md").write_text(f"mine\n\n{USE_BEGIN}\nold\n{USE_END}\n\nmore\n")
+    text = (export_repository(saved, tmp_path / "plain") / "README.md").read_text()
+    assert "pipeline(" not in text
+    text = (export_repository(saved, tmp_path / "out", pipelines=True) / "README.md").read_text()
+    assert 'pipeline("image-question-answering", model=repository, trust_remote_code=True)' in text
+    assert "mine" in text and "more" in text and "old" not in text
+
+
 def test_license_and_own_readme(saved, tmp_path):
     assert (
         ModelCard.load(export_repository(saved, tmp_path / "mit", license="mit") / "README.md").data.license == "mit"
@@ -532,6 +498,30 @@ def test_bad_input_leaves_nothing(saved, tmp_path, capsys, damage, match):
     assert list((tmp_path / "place").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "head, processor, match",
+    [
+        (
+            "Unimo2ForImageTextClassification",
+            True,
+            "no Auto class of transformers loads, .* nlvr2 or visual-entail",
+        ),
+        ("Unimo2ForPreTraining", True, "no pipeline of ours; expected Unimo2ForMaskedLM or Unimo2ForImageTextR"),
+        ("Unimo2ForSequenceClassification", True, "no pipeline of ours; expected Unimo2ForMaskedLM or"),
+        ("Unimo2ForVisualQuestionAnswering", False, "has no tokenizer and no image processor, without which its"),
+    ],
+)
+def test_pipelines_that_would_not_run_are_refused(tmp_path, capsys, head, processor, match):
+    saved = save(HEADS[head], tmp_path / "saved", processor=processor)
+    out = tmp_path / "place" / "out"
+    assert main(["export", str(saved), "--out", str(out), "--pipelines"]) == 2
+    error = capsys.readouterr().err
+    sentence = error[error.index("hf-unimo export: ") :].strip()  # after the bars of `save_pretrained`
+    assert re.search(match, sentence) and "\n" not in sentence
+    assert not out.parent.exists()
+    assert main(["export", str(saved), "--out", str(out)]) == 0
+
+
 def test_taken_destinations_are_refused(saved, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BadInputError, match="is not a directory"):
@@ -550,6 +540,9 @@ def test_command(saved, tmp_path, capsys):
     assert main(["export", str(saved), "--out", str(tmp_path / "out"), "--license", "mit"]) == 0
     assert capsys.readouterr().out == f"written: {tmp_path / 'out'}\n"
     assert (tmp_path / "out" / "README.md").is_file()
+    save(hf_unimo.Unimo2ForVisualQuestionAnswering, tmp_path / "asks")
+    assert main(["export", str(tmp_path / "asks"), "--out", str(tmp_path / "carried"), "--pipelines"]) == 0
+    assert "custom_pipelines" in (tmp_path / "carried" / "config.json").read_text()
 
 
 def test_saved_model_without_architecture(saved):

@@ -15,11 +15,12 @@ import pytest
 import torch
 import transformers
 from huggingface_hub import HfApi, ModelCard, constants
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor
 
 import hf_unimo
-from hf_unimo import FAMILIES, Unimo2Config, Unimo2ForMaskedLM, Unimo2Model
+from hf_unimo import FAMILIES, Unimo2Config, Unimo2ForMaskedLM, Unimo2ForVisualQuestionAnswering, Unimo2Model
 from hf_unimo.cli import main
 from hf_unimo.errors import CheckFailedError
 from hf_unimo.flat_code import flat_code
@@ -40,6 +41,12 @@ def saved(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def exported(saved) -> Path:
     return export_repository(saved, saved.parent / "exported", license="mit")
+
+
+@pytest.fixture(scope="module")
+def asks(tmp_path_factory) -> Path:
+    """A saved head that has a pipeline."""
+    return save(Unimo2ForVisualQuestionAnswering, tmp_path_factory.mktemp("push") / "asks")
 
 
 @pytest.fixture
@@ -106,6 +113,27 @@ def test_a_saved_model_arrives_with_its_code(hub, saved, tmp_path):
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_pipelines_travel_on_request(hub, asks, tmp_path, capsys):
+    assert push(asks) == 0
+    assert "pipelines_base.py" not in hub.repositories[REPOSITORY].files
+    assert push(asks, "--pipelines") == 0
+    files = hub.repositories[REPOSITORY].files
+    entries = json.loads(files["config.json"].content)["custom_pipelines"]
+    assert "pipelines_base.py" in files and entries.keys() == {
+        *("image-question-answering", "visual-question-answering", "vqa"),
+    }
+    assert f'repository = "{REPOSITORY}"\npicture' in files["README.md"].content.decode()
+    # What an export carries is pushed as it is, and cannot be added to one that has none.
+    carrying = export_repository(asks, tmp_path / "carrying", pipelines=True)
+    before = dict(files)
+    assert push(carrying) == push(carrying, "--pipelines") == 0
+    assert hub.repositories[REPOSITORY].files.keys() == before.keys()
+    plain = export_repository(asks, tmp_path / "plain")
+    capsys.readouterr()
+    assert push(plain, "--pipelines") == 2
+    assert "was exported without pipelines; export the saved model with them." in capsys.readouterr().err
+
+
 def test_a_second_push_sends_what_changed(hub, copy):
     assert push(copy) == 0
     hub.requests.clear()
@@ -160,17 +188,21 @@ def test_push_to_hub_of_transformers(hub, saved, tmp_path):
     assert type(AutoProcessor.from_pretrained("ann/plain")) is hf_unimo.Unimo2Processor
 
 
-def test_the_page(hub, saved, tmp_path, monkeypatch, capsys):
-    """The Python of docs/share.md, with a small model in the place of the trained one."""
+def test_the_page(hub, saved, asks, tmp_path, monkeypatch, capsys):
+    """The Python of docs/share.md, with small models in the place of trained ones."""
     shutil.copytree(saved, tmp_path / "out" / "checkpoint-500")
     monkeypatch.chdir(tmp_path)
     page = Path(__file__).parents[1] / "docs" / "share.md"
-    push_it, load_it = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    push_it, load_it, ask_it = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     exec(push_it.replace("user/name", REPOSITORY), {})
     assert capsys.readouterr().out == f"{hub.url}/{REPOSITORY} {hub.repositories[REPOSITORY].commits[-1][0]}\n"
     names: dict = {}
     exec(load_it.replace("user/name", REPOSITORY), names)
     assert type(names["model"]) is Unimo2Model and type(names["processor"]) is hf_unimo.Unimo2Processor
+    push_repository(asks, "ann/asks", pipelines=True)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "picture.png")
+    exec(ask_it.replace("user/name", "ann/asks"), names)
+    assert re.fullmatch(r"\[\{'score': 0\.\d+, 'answer': 'LABEL_\d'\}\]\n", capsys.readouterr().out)
 
 
 # Elsewhere
@@ -182,10 +214,11 @@ sys.meta_path.insert(0, type("Blocker", (), {"find_spec": staticmethod(
 )}))
 import torch
 from huggingface_hub import hf_hub_download
+from PIL import Image
 from safetensors.torch import save_file
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModel, AutoProcessor, pipeline
 
-repository = sys.argv[1]
+repository, out, asks = sys.argv[1:]
 model = AutoModel.from_pretrained(repository, trust_remote_code=True).eval()
 processor = AutoProcessor.from_pretrained(repository, trust_remote_code=True)
 for part in (model, model.config, processor, processor.tokenizer, processor.image_processor):
@@ -193,9 +226,12 @@ for part in (model, model.config, processor, processor.tokenizer, processor.imag
 with torch.no_grad():
     outputs = model(**processor(text=["two dogs"], return_tensors="pt"))
 tensors = {name: value for name, value in outputs.items() if isinstance(value, torch.Tensor)}
-save_file(model.state_dict() | {f"output.{name}": value.clone() for name, value in tensors.items()}, sys.argv[2])
+save_file(model.state_dict() | {f"output.{name}": value.clone() for name, value in tensors.items()}, out)
 card = open(hf_hub_download(repository, "README.md"), encoding="utf-8").read()
 exec(re.findall(r"^```python\\n(.*?)^```", card, flags=re.DOTALL | re.MULTILINE)[0], {})
+ask = pipeline("vqa", model=asks, trust_remote_code=True)
+assert type(ask).__module__.startswith("transformers_modules.ann."), type(ask)
+print(ask(Image.new("RGB", (40, 30), "red"), "is it red?"))
 assert "hf_unimo" not in sys.modules
 """
 
@@ -223,7 +259,7 @@ def python(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-def test_from_a_process_to_another_one(saved, tmp_path):
+def test_from_a_process_to_another_one(saved, asks, tmp_path):
     """`hf-unimo push` in one, private; `from_pretrained("user/name")` in one that cannot import `hf_unimo`."""
     with serve(ann="secret-of-ann") as hub:
         token = {"HF_TOKEN": "secret-of-ann"}
@@ -235,9 +271,14 @@ def test_from_a_process_to_another_one(saved, tmp_path):
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"pushed: {hub.url}/{REPOSITORY} ") and "Traceback" not in done.stderr
         assert [path.name for path in (tmp_path / "here").iterdir() if path.name.startswith("hf_unimo")] == []
+        done = python(
+            *("-m", "hf_unimo", "push", str(asks), "--repo", "ann/asks", "--pipelines"),
+            env=environment(hub, tmp_path / "here", **token),
+        )
+        assert done.returncode == 0, done.stderr
         there = tmp_path / "there"
         there.mkdir()
-        arguments = ("-I", "-c", CHILD, REPOSITORY, str(there / "found.safetensors"))
+        arguments = ("-I", "-c", CHILD, REPOSITORY, str(there / "found.safetensors"), "ann/asks")
         done = python(*arguments, env=environment(hub, there, **token), cwd=there)
         assert done.returncode == 0, done.stderr[-4000:]
         assert "pooler_output (1, 32)" in done.stdout
@@ -404,7 +445,7 @@ def test_ctrl_c_leaves_nothing(hub, saved, capsys, monkeypatch):
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
 
 
-def test_what_counts_as_a_repository(saved, copy):
+def test_what_counts_as_a_repository(saved, exported, copy):
     assert not is_repository(read_saved_model(saved)) and is_repository(read_saved_model(copy))
     (copy / "optimizer.pt").touch()
     assert not is_repository(read_saved_model(copy))
@@ -415,4 +456,12 @@ def test_what_counts_as_a_repository(saved, copy):
     for odd in ("x", ["x"], {}, {"AutoModel": None}):
         (copy / "config.json").write_text(json.dumps(config | {"auto_map": odd}))
         assert not is_repository(read_saved_model(copy))
+    shutil.copy(exported / "modeling_unimo2.py", copy)
+    for odd in ("x", ["x"], {"vqa": "x"}, {"vqa": {"impl": "pipelines_absent.Pipeline"}}):
+        (copy / "config.json").write_text(json.dumps(config | {"custom_pipelines": odd}))
+        assert not is_repository(read_saved_model(copy))
+    (copy / "config.json").write_text(
+        json.dumps(config | {"custom_pipelines": {"vqa": {"impl": "modeling_unimo2.X"}}})
+    )
+    assert is_repository(read_saved_model(copy))
     assert isinstance(read_saved_model(copy).config, Unimo2Config)

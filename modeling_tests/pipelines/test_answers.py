@@ -298,7 +298,7 @@ def test_labels_must_be_as_many_as_the_classifiers():
 def test_a_head_that_cannot_names_what_it_can():
     message = (
         "A Unimo2ForMaskedLM cannot do image-question-answering, which takes BlipForQuestionAnswering or "
-        "Unimo2ForVisualQuestionAnswering or ViltForQuestionAnswering; it can do fill-mask."
+        "ViltForQuestionAnswering or hf_unimo's ...ForVisualQuestionAnswering; it can do fill-mask."
     )
     with pytest.raises(BadInputError, match=re.escape(message)):
         pipeline("vqa", **ours("Unimo2ForMaskedLM"))

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 import transformers.pipelines
 
-from hf_unimo import pipelines
-from hf_unimo.pipelines.auto import served_heads
+from hf_unimo import FAMILIES, pipelines
+from hf_unimo.card import auto_class_of
+from hf_unimo.pipelines.carried import carried_pipelines
+from hf_unimo.pipelines.heads import HEADS
 
 
 ROOT = Path(__file__).parents[2]
@@ -36,4 +38,16 @@ def test_its_table_names_the_tasks_and_heads():
     assert set(rows) == set(pipelines.TASKS)
     rows["image-text-retrieval"] = rows["image-text-matching"] + rows["image-text-retrieval"]
     for task, heads in rows.items():
-        assert sorted(re.findall(r"`(\w+)`", heads)) == served_heads(pipelines.TASKS[task][1])
+        ours = [head.__name__ for family in FAMILIES.values() for head in family.heads if HEADS[task].include(head)]
+        assert sorted(re.findall(r"`(\w+)`", heads)) == sorted([*ours, *HEADS[task].theirs.values()])
+
+
+def test_the_names_that_a_repository_serves():
+    """The table of docs/share.md."""
+    page = (ROOT / "docs" / "share.md").read_text()
+    rows = dict(re.findall(r"^\| `(Unimo2For\w+)` \| (.*) \|$", page, flags=re.MULTILINE))
+    family = FAMILIES["unimo2"]
+    for head in family.auto_models.values():
+        names = carried_pipelines(head, auto_class_of(family, head))
+        assert set(re.findall(r"`([a-z-]+)`", rows.pop(head.__name__, ""))) == names.keys()
+    assert not rows

@@ -3,7 +3,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,7 +74,7 @@ Where the package `hf_unimo` is imported, its own classes are used instead of th
 ```python
 {local_usage}
 ```
-
+{pipelines}
 ## Heads and parts
 
 "here" means that all weights of the class are in this repository; weights that the last column names start at random
@@ -102,21 +102,40 @@ model = model_class.from_pretrained(repository)
 |---|---|
 {config}\
 """
+_PIPELINES = """
+The pipeline is in this repository too. It runs where transformers is:
+
+```python
+{usage}
+```
+
+{names}Where `hf_unimo` is installed, `hf_unimo.pipeline` takes the same names and runs its own code instead.
+"""
+_PIPELINE_CALLS = {
+    "fill-mask": 'f"two {pipe.tokenizer.mask_token} in the snow", image=picture',
+    "image-captioning": "picture",
+    "image-question-answering": 'picture, "what is in the picture?"',
+    "image-text-matching": 'picture, "two dogs in the snow"',
+    "image-text-retrieval": 'picture, ["two dogs in the snow", "a white wall"]',
+}
+"""Our name of a task -> what its pipeline is called with in a card."""
+
 PLACE = "path/or/name"
 """What stands in a card for where the repository is, until it is pushed."""
 _PROCESSOR_THERE = "Images and texts must pass the processor of this repository: the model knows no other form."
 _PROCESSOR_MISSING = "This repository does not hold both a tokenizer and an image processor: inputs are made by hand."
 
 
-def model_card(saved: "SavedModel", name: str, license: str, processor: bool) -> str:
+def model_card(saved: "SavedModel", name: str, license: str, processor: bool, pipelines: Collection[str] = ()) -> str:
     """
-    A model card: what is known from the files, and how to load it. The first two code blocks run as they are.
+    A model card: what is known from the files, and how to load it. The code blocks run as they are.
 
     Args:
         saved ([`SavedModel`]): What is exported.
         name (`str`): The title.
         license (`str`): The Hub's identifier of a license.
         processor (`bool`): Whether `AutoProcessor` loads from the repository.
+        pipelines: The names of the tasks whose pipelines the repository carries.
     """
     family, head = saved.family, saved.head
     return _CARD.format(
@@ -125,19 +144,21 @@ def model_card(saved: "SavedModel", name: str, license: str, processor: bool) ->
         head=head.__name__,
         head_doc=first_paragraph(head),
         family=family_paragraph(family),
-        use=_use(saved, processor),
+        use=_use(saved, processor, pipelines),
         limits=_limits(processor),
     )
 
 
-def completed_card(text: str, saved: "SavedModel", license: str, processor: bool) -> str:
+def completed_card(
+    text: str, saved: "SavedModel", license: str, processor: bool, pipelines: Collection[str] = ()
+) -> str:
     """
     The card of a training run, made that of an exported repository: the lines between `USE_BEGIN` and `USE_END` give
     way to what [`model_card`] says there, and the metadata gets what it lacks. All else stays as it is.
 
     Args:
         text (`str`): The card. Without these two lines, in this order, it is returned unchanged.
-        saved, license, processor: As for [`model_card`]; a license that the card has already stays.
+        saved, license, processor, pipelines: As for [`model_card`]; a license that the card has already stays.
 
     Raises:
         BadInputError: If the metadata cannot be read.
@@ -147,7 +168,8 @@ def completed_card(text: str, saved: "SavedModel", license: str, processor: bool
     if not (begin and end):
         return text
     try:
-        card = ModelCard(f"{before}{_use(saved, processor)}\n\n## Limits of the code\n\n{_limits(processor)}{after}")
+        use = _use(saved, processor, pipelines)
+        card = ModelCard(f"{before}{use}\n\n## Limits of the code\n\n{_limits(processor)}{after}")
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise BadInputError(f"The metadata of the saved model's card cannot be read: {reason}") from error
@@ -172,7 +194,7 @@ def card_metadata(family: Family, head: type, tags: Iterable[str] = (), **more) 
     """
     return ModelCardData(
         library_name="transformers",
-        pipeline_tag=PIPELINE_TAGS.get(_auto_class(family, head) or ""),
+        pipeline_tag=PIPELINE_TAGS.get(auto_class_of(family, head) or ""),
         tags=[family.model_type, *tags, "hf_unimo"],
         **more,
     )
@@ -190,7 +212,7 @@ def first_paragraph(documented: object) -> str:
 
 def local_usage(family: Family, head: type) -> str:
     """Lines that load the saved head with this package's code."""
-    auto_class = _auto_class(family, head)
+    auto_class = auto_class_of(family, head)
     if auto_class is None:
         lines = [f"from {__package__} import {head.__name__}"]
     else:
@@ -198,24 +220,38 @@ def local_usage(family: Family, head: type) -> str:
     return "\n".join([*lines, "", f'model = {auto_class or head.__name__}.from_pretrained("{PLACE}").eval()'])
 
 
-def _auto_class(family: Family, head: type) -> str | None:
-    """Name of the Auto class that loads `head`."""
+def auto_class_of(family: Family, head: type) -> str | None:
+    """Name of the Auto class of transformers that loads `head`."""
     return next((auto for auto, model in family.auto_models.items() if model is head), None)
 
 
-def _use(saved: "SavedModel", processor: bool) -> str:
-    """How to load the repository, what of the family is in it, its size. The first two code blocks run as they are."""
+def _use(saved: "SavedModel", processor: bool, pipelines: Collection[str]) -> str:
+    """How to load the repository, what of the family is in it, its size. The code blocks run as they are."""
     family, head = saved.family, saved.head
     parts = [*family.other_models, *family.sub_models.values()]
     return _USE.format(
-        remote_usage="\n".join(_remote_usage(saved, _auto_class(family, head), processor)),
+        remote_usage="\n".join(_remote_usage(saved, auto_class_of(family, head), processor)),
         local_usage=local_usage(family, head),
+        pipelines=_pipeline_usage(pipelines) if pipelines else "",
         heads="\n".join(_head_rows(saved)),
         place=PLACE,
         part=reference(parts[0] if parts else head),
         num_parameters=sum(torch.Size(shape).numel() for shape in saved.shapes.values()),
         config="\n".join(f"| {key} | {value} |" for key, value in _config_summary(saved).items()),
     )
+
+
+def _pipeline_usage(names: Collection[str]) -> str:
+    """How to run the pipelines of the repository."""
+    lines = ["from PIL import Image", "from transformers import pipeline", "", f'repository = "{PLACE}"']
+    lines += ['picture = Image.new("RGB", (320, 240), "white")']
+    for task, arguments in _PIPELINE_CALLS.items():
+        if task in names:
+            lines += [f'pipe = pipeline("{task}", model=repository, trust_remote_code=True)']
+            lines += [f"print(pipe({arguments}))"]
+    others = [f"`{name}`" for name in sorted(names) if name not in _PIPELINE_CALLS]
+    also = f"The task is also known as {' and '.join(others)}. " if others else ""
+    return _PIPELINES.format(usage="\n".join(lines), names=also)
 
 
 def _limits(processor: bool) -> str:

@@ -17,20 +17,26 @@ from .models.registry import Family
 PACKAGES = ("PIL", "huggingface_hub", "numpy", "tokenizers", "torch", "transformers")
 """What exported code may import beside the standard library and its siblings; all of it comes with transformers."""
 
-_OBJECTIVES = Path(__file__).parent / "objectives"
+_PACKAGE = Path(__file__).parent
+_ROOMS = ("objectives", "pipelines")
+"""Folders of the package whose files travel under the folder's name too: `objectives/matching.py` becomes
+`objectives_matching.py`. The files of a family and `errors.py` keep their names."""
 
 
-def flat_code(family: Family) -> dict[str, str]:
+def flat_code(family: Family, more: Iterable[type] = ()) -> dict[str, str]:
     """
     The family's code as a repository carries it: file name -> text.
 
-    These are the files of the family's classes and what they import from their own folder and from
-    `hf_unimo.objectives`. `hf_unimo/objectives/matching.py` becomes `objectives_matching.py` beside them. Nothing but
+    These are all files of the family's folder but `__init__.py`, and what they import from other rooms. Nothing but
     import lines is changed.
+
+    Args:
+        family ([`Family`]): The family.
+        more: Further classes, such as pipelines, whose files travel too, with what they import.
     """
-    parts = [family.tokenizer, family.processor, *family.image_processors.values()]
-    classes = [family.config, *family.heads, *family.sub_models.values(), *(part for part in parts if part)]
-    pending = {Path(inspect.getfile(part)) for part in classes}
+    folder = Path(inspect.getfile(family.config)).parent
+    pending = {path for path in folder.glob("*.py") if path.name != "__init__.py"}
+    pending |= {Path(inspect.getfile(part)) for part in more}
     files: dict[str, str] = {}
     while pending:
         path = pending.pop()
@@ -55,16 +61,20 @@ def _flatten(path: Path) -> tuple[str, set[Path]]:
 def _sibling(node: ast.ImportFrom, path: Path) -> Path | None:
     """The file that `node` in `path` imports from, if it is one that the repository gets too."""
     module = node.module or ""
-    package = f"{__package__}.{_OBJECTIVES.name}."
-    if node.level == 0 and module.startswith(package):
-        return _OBJECTIVES / f"{module.removeprefix(package)}.py"
-    if node.level == 1 and module.isidentifier():
-        return path.parent / f"{module}.py"
-    return None
+    if node.level > 0:
+        folder = path.parents[node.level - 1]
+    elif module.startswith(f"{__package__}."):
+        folder, module = _PACKAGE, module.removeprefix(f"{__package__}.")
+    else:
+        return None
+    file = folder.joinpath(*module.split(".")).with_suffix(".py")
+    travels = file.parent in (path.parent, *(_PACKAGE / room for room in _ROOMS)) or file == _PACKAGE / "errors.py"
+    return file if travels and file.is_file() else None
 
 
 def _flat_name(path: Path) -> str:
-    return f"{_OBJECTIVES.name}_{path.stem}" if path.parent == _OBJECTIVES else path.stem
+    room = path.parent.name
+    return f"{room}_{path.stem}" if path.parent == _PACKAGE / room and room in _ROOMS else path.stem
 
 
 def check_code(folder: Path) -> None:

@@ -4,7 +4,7 @@ Export of a complete model repository: weights, processor, code, generation conf
 
 A saved model directory loads only where `hf_unimo` is imported. The repository made of it loads in any process that
 has transformers, with `trust_remote_code=True`: the family's files and the losses they use lie flat beside the
-weights, and `auto_map` entries lead every Auto class to them.
+weights, and `auto_map` entries lead every Auto class to them. On request it carries its pipelines in the same way.
 """
 
 import copy
@@ -31,7 +31,7 @@ from transformers.utils import (
     SAFE_WEIGHTS_NAME,
 )
 
-from .card import USE_BEGIN, completed_card, model_card
+from .card import USE_BEGIN, auto_class_of, completed_card, model_card
 from .errors import BadInputError
 from .files import check_destination, staged_directory
 from .flat_code import check_code, flat_code, reference
@@ -58,7 +58,11 @@ _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 def export_repository(
-    source: str | os.PathLike, destination: str | os.PathLike, *, license: str = "apache-2.0"
+    source: str | os.PathLike,
+    destination: str | os.PathLike,
+    *,
+    license: str = "apache-2.0",
+    pipelines: bool = False,
 ) -> Path:
     r"""
     Writes a complete model repository, ready for `huggingface_hub.upload_folder`.
@@ -78,13 +82,18 @@ def export_repository(
             files of a processor, a tokenizer or an image processor; a checkpoint of `Trainer`, for instance.
         destination: A directory that does not exist, or is empty. It appears complete or not at all.
         license (`str`, defaults to `"apache-2.0"`): The license in the card, by the Hub's identifier.
+        pipelines (`bool`, defaults to `False`): Also carries the pipelines of the tasks that the head can do, by
+            `custom_pipelines` in `config.json`: `transformers.pipeline` then runs them with `trust_remote_code=True`,
+            under our names and the familiar ones. It demands that for these tasks even where `hf_unimo` is imported.
 
     Returns:
         `Path`: `destination`.
 
     Raises:
         BadInputError: If `source` is not a saved model of a known family, lacks weights of the head that its
-            configuration names, or keeps them in a pickle; if `destination` is taken; if `license` is no identifier.
+            configuration names, or keeps them in a pickle; if `destination` is taken; if `license` is no identifier;
+            if `pipelines` are asked for, but there is none that transformers could run with the head, or the
+            tokenizer or the image processor is missing.
         CheckFailedError: If a line of the family's code would not work in a repository.
 
     Example:
@@ -102,25 +111,31 @@ def export_repository(
     saved = read_saved_model(source)
     copied = [*saved.weight_files, *(path for name in COPIED_FILES if (path := saved.folder / name).is_file())]
     settings = _repository_settings(saved)
+    carried = _carried_pipelines(saved, settings) if pipelines else {}
+    if carried:
+        settings[CONFIG_NAME]["custom_pipelines"] = {
+            name: {"impl": reference(part), "pt": [auto_class_of(saved.family, saved.head)], "type": "multimodal"}
+            for name, part in carried.items()
+        }
     with staged_directory(destination, size=sum(path.stat().st_size for path in copied)) as folder:
         for path in tqdm(copied, desc="copying", unit="file", disable=None, leave=False):
             shutil.copyfile(path, folder / path.name)
-        for name, text in flat_code(saved.family).items():
+        for name, text in flat_code(saved.family, carried.values()).items():
             (folder / name).write_text(text, encoding="utf-8")
         check_code(folder)
         for name, values in settings.items():
             (folder / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         name = Path(os.path.abspath(destination)).name
-        _write_card(folder / CARD_NAME, saved, name, license, _has_processor(settings))
+        _write_card(folder / CARD_NAME, name, saved, license, _has_processor(settings), carried.keys())
     return destination
 
 
-def _write_card(path: Path, saved: "SavedModel", name: str, license: str, processor: bool) -> None:
+def _write_card(path: Path, name: str, saved: "SavedModel", *facts) -> None:
     """Writes the card, or completes the one that a training run wrote. Another card that is there stays."""
     if not path.exists():
-        path.write_text(model_card(saved, name, license, processor), encoding="utf-8")
+        path.write_text(model_card(saved, name, *facts), encoding="utf-8")
     elif path.stat().st_size <= _MAX_JSON and USE_BEGIN.encode() in (written := path.read_bytes()):
-        card = completed_card(written.decode("utf-8", errors="replace"), saved, license, processor)
+        card = completed_card(written.decode("utf-8", errors="replace"), saved, *facts)
         path.write_text(card, encoding="utf-8")
 
 
@@ -296,6 +311,33 @@ def _processor_settings(saved: SavedModel) -> dict[str, dict]:
     return settings
 
 
+def _carried_pipelines(saved: SavedModel, settings: dict[str, dict]) -> dict[str, type]:
+    """Name of a task -> the pipeline that does it, for all that the saved head can do."""
+    # It imports `transformers.pipelines`, which takes as long as all the rest.
+    from .pipelines.carried import carried_pipelines
+
+    family, head = saved.family, saved.head
+    found = {part: carried_pipelines(part, auto_class_of(family, part)) for part in family.heads}
+    if not found[head]:
+        able = " or ".join(part.__name__ for part in found if found[part] and auto_class_of(family, part))
+        raise BadInputError(
+            f"{saved.folder} holds a {head.__name__}, for which there is no pipeline of ours; expected {able}, or an "
+            "export without pipelines."
+        )
+    if auto_class_of(family, head) is None:
+        raise BadInputError(
+            f"{saved.folder} holds a {head.__name__}, which no Auto class of transformers loads, so a repository's "
+            f"pipeline for {' or '.join(found[head])} could not load it; export it without pipelines: they work where "
+            f"{__package__} is imported."
+        )
+    if missing := _missing_parts(settings):
+        raise BadInputError(
+            f"{saved.folder} has no {' and no '.join(missing)}, without which its pipelines would not run; save the "
+            "processor beside the model, or export it without pipelines."
+        )
+    return found[head]
+
+
 def _map_class(settings: dict, key: str, ours: Iterable[type], entry: dict) -> None:
     """Gives `settings` the `auto_map` entry if the class that it names is ours, and none if it is transformers'."""
     foreign_code = settings.pop("auto_map", None)
@@ -311,8 +353,16 @@ def _map_class(settings: dict, key: str, ours: Iterable[type], entry: dict) -> N
 def _has_processor(settings: dict[str, dict]) -> bool:
     """Whether `AutoProcessor` finds everything."""
     processor = settings.get(PROCESSOR_NAME, {})
-    has_image_processor = "image_processor" in processor or IMAGE_PROCESSOR_NAME in settings
-    return "auto_map" in processor and has_image_processor and TOKENIZER_CONFIG_NAME in settings
+    return "auto_map" in processor and not _missing_parts(settings)
+
+
+def _missing_parts(settings: dict[str, dict]) -> list[str]:
+    """What the repository lacks of what turns texts and images into inputs."""
+    parts = {
+        "tokenizer": TOKENIZER_CONFIG_NAME in settings,
+        "image processor": "image_processor" in settings.get(PROCESSOR_NAME, {}) or IMAGE_PROCESSOR_NAME in settings,
+    }
+    return [part for part, there in parts.items() if not there]
 
 
 def _generation_settings(saved: SavedModel) -> dict | None:

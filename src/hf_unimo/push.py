@@ -58,6 +58,7 @@ def push_repository(
     private: bool = False,
     message: str | None = None,
     license: str | None = None,
+    pipelines: bool = False,
     token: str | None = None,
 ) -> CommitInfo:
     r"""
@@ -80,6 +81,8 @@ def push_repository(
         message (`str`, *optional*): Of the commit.
         license (`str`, *optional*): The license in the card that an export writes (`"apache-2.0"` if it is not given),
             by the Hub's identifier. A card that is there already must name the same one.
+        pipelines (`bool`, defaults to `False`): As for [`~hf_unimo.hub.export_repository`]. An exported folder must
+            carry them already; if it does, they are pushed in any case.
         token (`str`, *optional*): Of a user; that of the environment (`HF_TOKEN`) or of `hf auth login` otherwise.
 
     Returns:
@@ -105,10 +108,13 @@ def push_repository(
     with tempfile.TemporaryDirectory(prefix="hf_unimo-push-") as temporary:
         if is_repository(saved):
             folder = saved.folder
+            if pipelines and not getattr(saved.config, "custom_pipelines", None):
+                raise BadInputError(f"{folder} was exported without pipelines; export the saved model with them.")
             _check_repository_code(folder)
         else:
             name = repo_id.partition("/")[2]
-            folder = export_repository(source, Path(temporary) / name, license=license or "apache-2.0")
+            folder = Path(temporary) / name
+            export_repository(source, folder, license=license or "apache-2.0", pipelines=pipelines)
         card = _checked_card(folder / CARD_NAME, license).replace(f'"{PLACE}"', f'"{repo_id}"')
         files: dict[str, Path | bytes] = {**_repository_files(folder), CARD_NAME: card.encode()}
         with _hub_errors(repo_id):
@@ -117,13 +123,14 @@ def push_repository(
 
 def is_repository(saved: SavedModel) -> bool:
     """
-    Whether a saved model is a complete repository already: it has a card and the code that its `auto_map` names, and
-    nothing that a training run keeps for itself.
+    Whether a saved model is a complete repository already: it has a card and the code that its `auto_map` and its
+    `custom_pipelines` name, and nothing that a training run keeps for itself.
     """
-    auto_map = getattr(saved.config, "auto_map", None)
-    if not isinstance(auto_map, dict) or not auto_map:
+    auto_map, pipelines = (getattr(saved.config, name, {}) for name in ("auto_map", "custom_pipelines"))
+    if not isinstance(auto_map, dict) or not auto_map or not isinstance(pipelines, dict):
         return False
-    code = {f"{str(reference).partition('.')[0]}.py" for reference in auto_map.values()}
+    impls = [entry.get("impl") if isinstance(entry, dict) else None for entry in pipelines.values()]
+    code = {f"{str(reference).partition('.')[0]}.py" for reference in [*auto_map.values(), *impls]}
     there = {path.name for path in saved.folder.iterdir() if path.is_file()}
     return {*code, CARD_NAME} <= there and not any(Path(name).suffix in _PICKLES for name in there)
 

@@ -4,6 +4,7 @@ Writes a complete model repository of a saved model: weights, processor, code, g
 with trust_remote_code=True wherever transformers is installed.
 
   hf-unimo export out/checkpoint-500 --out unimo2-flickr30k
+  hf-unimo export out/answers --out unimo2-answers --pipelines
 """
 
 import argparse
@@ -18,8 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--license", metavar="ID", default="apache-2.0", help="license in the card (default: %(default)s)"
     )
+    parser.add_argument(
+        "--pipelines", action="store_true", help="carry the pipelines of the head's tasks (custom_pipelines)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Exports, then says where. Raises [`BadInputError`]."""
-    print(f"written: {export_repository(args.source, args.out, license=args.license)}")
+    folder = export_repository(args.source, args.out, license=args.license, pipelines=args.pipelines)
+    print(f"written: {folder}")

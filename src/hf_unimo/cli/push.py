@@ -21,9 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--license", metavar="ID", help="license in the card (default: the one it names, or apache-2.0)"
     )
+    parser.add_argument(
+        "--pipelines", action="store_true", help="carry the pipelines of the head's tasks (custom_pipelines)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Pushes, then says where. Raises [`BadInputError`]."""
-    commit = push_repository(args.source, args.repo, private=args.private, message=args.message, license=args.license)
+    options = {name: getattr(args, name) for name in ("private", "message", "license", "pipelines")}
+    commit = push_repository(args.source, args.repo, **options)
     print(f"pushed: {commit.repo_url} (commit {commit.oid[:12]})")

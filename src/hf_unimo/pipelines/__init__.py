@@ -46,6 +46,9 @@ def pipeline(task: str | None = None, model=None, *args, **kwargs) -> Pipeline:
     """
     `transformers.pipeline`, which also takes the names `visual-question-answering`, `vqa` and `image-to-text`.
 
+    Without `trust_remote_code` a repository that carries the pipeline's code is served by the installed one, where
+    `transformers.pipeline` refuses.
+
     Args:
         task (`str`, *optional*): A task of transformers, of [`TASKS`] or of [`FAMILIAR_NAMES`].
         model (`str` or `PreTrainedModel`): A model, or the folder or Hub name of one.
@@ -64,7 +67,11 @@ def pipeline(task: str | None = None, model=None, *args, **kwargs) -> Pipeline:
         for name in ("tokenizer", "image_processor"):
             if hasattr(processor, name):
                 kwargs.setdefault(name, getattr(processor, name))
-    return transformers.pipelines.pipeline(FAMILIAR_NAMES.get(task, task), model, *args, **kwargs)  # type: ignore
+    task = FAMILIAR_NAMES.get(task, task)  # type: ignore[arg-type]
+    if task in (*TASKS, "fill-mask") and not kwargs.get("trust_remote_code"):
+        impl = PIPELINE_REGISTRY.supported_tasks[task]["impl"]
+        kwargs.setdefault("pipeline_class", transformers.pipelines._resolve_impl(impl))
+    return transformers.pipelines.pipeline(task, model, *args, **kwargs)  # type: ignore[arg-type]
 
 
 def restore_task_names() -> None:

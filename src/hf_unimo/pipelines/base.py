@@ -14,7 +14,7 @@ from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 from transformers.utils import logging
 
 from ..errors import BadInputError
-from .auto import served_heads
+from .heads import HEADS
 from .inputs import as_rows, check_row, read_image
 
 
@@ -44,21 +44,19 @@ class ImageTextPipeline(Pipeline):
     _load_feature_extractor: Any = False
     _load_video_processor: Any = False
 
-    auto_class: Any
-    """The Auto class whose heads can do the task."""
+    own_task: str
+    """The task, by our name for it. `task` may be another name of it."""
     text_name = "text"
     image_name = "image"
     needs: tuple[str, ...] = ("image", "text")
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.task = self.task or next(
-            task for task, known in PIPELINE_REGISTRY.supported_tasks.items() if self.auto_class in known["pt"]
-        )
-        heads = served_heads(self.auto_class)
-        if type(self.model).__name__ not in heads:
+        self.task = self.task or self.own_task
+        heads = HEADS[self.own_task]
+        if not heads.include(type(self.model)):
             raise BadInputError(
-                f"A {type(self.model).__name__} cannot do {self.task}, which takes {' or '.join(heads)}; it can do "
+                f"A {type(self.model).__name__} cannot do {self.task}, which takes {heads}; it can do "
                 f"{', '.join(_tasks_of(self.model)) or 'none of the known tasks'}."
             )
         for name in ("tokenizer", "image_processor"):
@@ -213,11 +211,11 @@ class ImageTextPipeline(Pipeline):
 
 
 def _tasks_of(model: Any) -> list[str]:
-    """The tasks whose Auto classes load the model's class."""
-    tasks = []
+    """The tasks that take the model's class: transformers' by their Auto classes, ours by name."""
+    tasks = {task: None for task, heads in HEADS.items() if heads.include(type(model))}
     for task, known in PIPELINE_REGISTRY.supported_tasks.items():
         for auto_class in known["pt"]:
             found = auto_class._model_mapping.get(type(model.config), None)
             if type(model) in (found if isinstance(found, tuple) else (found,)):
-                tasks.append(task)
-    return tasks
+                tasks[task] = None
+    return list(tasks)

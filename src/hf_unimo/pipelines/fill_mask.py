@@ -68,3 +68,9 @@ class ImageFillMaskPipeline(FillMaskPipeline):
                 )
             encoded.update(self.image_processor(images=read_image(image), return_tensors="pt").to(self.dtype))
         return encoded
+
+
+class RepositoryFillMaskPipeline(ImageFillMaskPipeline):
+    """The same for a repository with an image processor, which comes as the model does: same revision, same trust."""
+
+    _load_image_processor = None  # type: ignore[assignment]

@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 
-from .auto import AutoModelForImageCaptioning
 from .base import ImageTextPipeline, Row
 
 
 class ImageCaptioningPipeline(ImageTextPipeline):
     """Writes captions. Task `image-captioning`; [`hf_unimo.pipeline`] also knows it as `image-to-text`."""
 
-    auto_class = AutoModelForImageCaptioning
+    own_task = "image-captioning"
     text_name = "prompt"
     needs = ("image",)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from .auto import AutoModelForImageQuestionAnswering
 from .base import ImageTextPipeline, Row
 from .inputs import check_count
 
@@ -18,7 +17,7 @@ class ImageQuestionAnsweringPipeline(ImageTextPipeline):
     `visual-question-answering` and `vqa`.
     """
 
-    auto_class = AutoModelForImageQuestionAnswering
+    own_task = "image-question-answering"
     text_name = "question"
     needs = ("image", "question")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from .auto import AutoModelForImageTextMatching
 from .base import ImageTextPipeline, Row
 
 
@@ -23,7 +22,7 @@ def matching_log_odds(output: Any) -> torch.Tensor:
 class ImageTextMatchingPipeline(ImageTextPipeline):
     """Says how likely a picture and a text belong together. Task `image-text-matching`."""
 
-    auto_class = AutoModelForImageTextMatching
+    own_task = "image-text-matching"
 
     def __call__(self, image: Any = None, text: Any = None, **kwargs) -> Any:
         """

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import BadInputError
-from .auto import AutoModelForImageTextMatching, AutoModelForImageTextRetrieval, served_heads
 from .base import ImageTextPipeline, Row
+from .heads import HEADS
 from .image_text_matching import matching_log_odds
 from .inputs import check_count, is_list
 
@@ -26,7 +26,7 @@ class ImageTextRetrievalPipeline(ImageTextPipeline):
     at the best of them again. ViLT and BridgeTower's matching head have no features: they score every pair.
     """
 
-    auto_class = AutoModelForImageTextRetrieval
+    own_task = "image-text-retrieval"
     needs = ()
 
     def __call__(self, images: Any = None, texts: Any = None, **kwargs) -> Any:  # type: ignore[override]
@@ -76,7 +76,7 @@ class ImageTextRetrievalPipeline(ImageTextPipeline):
             return
         if check_count("rerank", rerank) < top_k:
             raise BadInputError(f"`rerank` is {rerank}; expected 0 or at least `top_k`, which is {top_k}.")
-        if type(self.model).__name__ not in served_heads(AutoModelForImageTextMatching):
+        if not HEADS["image-text-matching"].include(type(self.model)):
             raise BadInputError(f"`rerank` is {rerank}, but a {type(self.model).__name__} has no matching head.")
 
     def _scores(self, query: str, queries: list, candidates: list, options: dict) -> torch.Tensor:

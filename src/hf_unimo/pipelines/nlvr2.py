@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BadInputError
-from .auto import AutoModelForNlvr2
 from .base import Row
 from .inputs import is_list, read_image
 from .visual_entailment import VisualEntailmentPipeline
@@ -26,7 +25,7 @@ class Nlvr2Pipeline(VisualEntailmentPipeline):
     for (`config.id2label`). Task `nlvr2`.
     """
 
-    auto_class = AutoModelForNlvr2
+    own_task = "nlvr2"
     image_name = "images"
     needs = ("images", "text")
     num_images = 2

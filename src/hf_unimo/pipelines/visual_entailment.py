@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from ..errors import BadInputError
-from .auto import AutoModelForVisualEntailment
 from .base import ImageTextPipeline, Row
 from .inputs import check_count
 
@@ -18,7 +17,7 @@ class VisualEntailmentPipeline(ImageTextPipeline):
     trained for (`config.id2label`). Task `visual-entailment`.
     """
 
-    auto_class: Any = AutoModelForVisualEntailment
+    own_task = "visual-entailment"
     num_images = 1
     """Pictures of a row."""
 

@@ -300,7 +300,7 @@ def _open_splits(config: FinetuneConfig) -> tuple[Benchmark, Benchmark | None, B
         tree = getattr(config.data, name)
         split = None
         if tree is not None:
-            key = f"data.{name}"
+            key, tree = f"data.{name}", {**config.data.common, **tree}
             named = {"name": Path(str(tree.get("path", name))).stem} if "benchmark" not in tree else {}
             split = open_tree(named | tree, config.task.evaluation, config.folder, key)
             if named and "split" not in tree:  # which rows of a file it is, only this file knows

@@ -9,8 +9,9 @@ The classes of this file are the sections, their fields the keys, and their docs
 output: runs/vqa
 model: {checkpoint: runs/emoji/model}
 data:
-  train: {path: train.parquet, columns: {image: image, text: question, answers: answer}}
-  validation: {path: validation.parquet, columns: {image: image, text: question, answers: answer}}
+  common: {path: easy_vqa.parquet, columns: {image: image, text: question, answers: answer}}
+  train: {where: {split: [train]}}
+  validation: {where: {split: [validation]}}
 training: {epochs: 5, learning_rate: 5e-4}
 ```
 
@@ -51,6 +52,8 @@ class FinetuneData:
 
     Args:
         train (mapping): What the model learns from.
+        common (mapping, *optional*): Keys that all splits share, such as `path` and `columns`; those of a split go
+            over them.
         validation (mapping, *optional*): What tells the best of its checkpoints.
         test (mapping, *optional*): What the card reports; `validation` by default.
         batch_size (`int`, defaults to 32): Rows of a batch on one process (with `rows_per_image`, pictures).
@@ -67,6 +70,7 @@ class FinetuneData:
     """
 
     train: dict[str, Any]
+    common: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, Any] | None = None
     test: dict[str, Any] | None = None
     batch_size: Count = 32
