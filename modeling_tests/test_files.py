@@ -6,7 +6,14 @@ import os
 import pytest
 
 from hf_unimo.errors import BadInputError
-from hf_unimo.files import check_destination, staged_directory, write_atomically
+from hf_unimo.files import (
+    check_destination,
+    public_command,
+    public_path,
+    public_text,
+    staged_directory,
+    write_atomically,
+)
 
 
 def test_it_appears_when_it_is_whole(tmp_path):
@@ -58,3 +65,14 @@ def test_a_file_is_replaced_whole(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_atomically(path, "new")
     assert path.read_bytes() == b"\x00" and sorted(os.listdir(tmp_path)) == ["card.md", "plain"]
+
+
+def test_no_place_is_told():
+    assert [public_path(path) for path in ("/home/me/model", "~/model", "~me/model", "C:\\me\\model")] == ["model"] * 4
+    assert public_path("name/model") == "name/model"
+    words = ["hf-unimo", "evaluate", "/home/me/model", "--data", "flickr30k=/data/a b", "split=test"]
+    assert public_command(words) == "hf-unimo evaluate model --data 'flickr30k=a b' split=test"
+    assert public_command("hf-unimo pretrain a.yaml 'x=[/me/a,/me/b]' --hub_token secret") == (
+        "hf-unimo pretrain a.yaml 'x=[a,b]' --hub_token TOKEN"
+    )
+    assert public_text("row 3 (/home/me/dog.png): broken, 3/4 read") == "row 3 (dog.png): broken, 3/4 read"

@@ -2,7 +2,9 @@
 """Captioning: captions are those of `generate`, figures those of the metrics, and a stopped evaluation goes on."""
 
 import json
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,9 +18,11 @@ from hf_unimo.evaluation.adapters import possible_tasks
 from hf_unimo.evaluation.blocks import Blocks
 from hf_unimo.evaluation.captioning import evaluate_captioning, generation_settings
 from hf_unimo.evaluation.measuring import Options
+from hf_unimo.evaluation.metrics import caption_tokens
 from hf_unimo.evaluation.metrics.captions import caption_metrics
 from hf_unimo.evaluation.protocol import Result
 from modeling_tests.evaluation import models
+from modeling_tests.evaluation.test_caption_metrics import needs_java
 
 
 SETTINGS = {"num_beams": 2, "max_new_tokens": 6}
@@ -147,6 +151,34 @@ def test_the_settings_are_those_of_the_model_unless_others_are_given():
     assert result.figures["bleu_1"].low is None and not result.protocol.bootstrap
 
 
+def test_the_first_implementations_search(tmp_path, monkeypatch):
+    model, processor = unimo2()
+    settings = SETTINGS | {"length_penalty": 0.6, "min_new_tokens": 3}
+    search, searched = model.official_beam_search, []
+
+    def watched(*arguments, **given):
+        searched.append(given.get("generation_config", arguments[4] if len(arguments) > 4 else None))
+        return search(*arguments, **given)
+
+    images = [models.picture(row) for row in range(4)]
+    captions = written(model, processor, images, **settings, custom_generate=search)
+    monkeypatch.setattr(type(model), "official_beam_search", staticmethod(watched))
+    data, file = benchmark(captions), tmp_path / "captions.json"
+    for official, batches in ((True, 1), (False, 1)):
+        generation = settings | {"official_beam_search": official}
+        result = evaluate_captioning(
+            model, processor, data, generation=generation, predictions=file, options=Options(samples=2)
+        )
+        assert result.protocol.generation["official_beam_search"] is official and len(searched) == batches
+        if official:
+            assert [line["caption"] for line in json.loads(file.read_text())] == captions
+    assert searched[0].length_penalty == 0.6 and searched[0].num_beams == 2
+    with pytest.raises(BadInputError, match="BlipForConditionalGeneration accepts that of transformers"):
+        evaluate_captioning(*blip(), data, generation={"official_beam_search": True})
+    with pytest.raises(BadInputError, match="official_beam_search 'yes'; accepted are true and false"):
+        evaluate_captioning(model, processor, data, generation={"official_beam_search": "yes"})
+
+
 def test_a_stopped_evaluation_goes_on(tmp_path, monkeypatch):
     model, processor = unimo2()
     data, generate, calls = benchmark(["a b", "b c", "c d", "d e", "e f"]), type(model).generate, []
@@ -204,6 +236,40 @@ def test_what_cannot_be_scored_is_refused():
         evaluate_captioning(*models.unimo2(), data)
 
 
+@needs_java
+@pytest.mark.slow
+def test_meteor_beside_the_others():
+    model, processor = unimo2()
+    captions = written(model, processor, [models.picture(row) for row in range(4)], **SETTINGS)
+    data = benchmark(captions)
+    arguments = {"generation": SETTINGS, "options": Options(samples=5)}
+    result = evaluate_captioning(model, processor, data, more_metrics=["meteor"], **arguments)
+    expected = caption_metrics(captions, [row.references for row in data], metrics=["meteor"])
+    figure = result.figures["meteor"]
+    assert figure.value == expected["meteor"] and 0 < figure.low <= figure.value <= figure.high
+    assert "METEOR 1.5, English, by its Java program" in result.protocol.scoring
+    assert "pycocoevalcap" in result.protocol.versions
+    without = evaluate_captioning(model, processor, data, **arguments)
+    assert without.figures == {name: value for name, value in result.figures.items() if name != "meteor"}
+    assert "METEOR" not in without.protocol.scoring
+
+
+def test_meteor_is_refused_without_java(monkeypatch):
+    model, processor = unimo2()
+    monkeypatch.setattr(type(model), "generate", None)  # nothing long has begun
+    data = benchmark(["a b", "b c"])
+    monkeypatch.setattr(caption_tokens, "find_spec", lambda name: None)
+    with pytest.raises(BadInputError, match=r"^METEOR needs the package pycocoevalcap"):
+        evaluate_captioning(model, processor, data, more_metrics=["meteor"])
+    package = SimpleNamespace(submodule_search_locations=["."])
+    monkeypatch.setattr(caption_tokens, "find_spec", lambda name: package)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(BadInputError, match=r"^METEOR needs a Java runtime, but there is no `java` on the PATH\.$"):
+        evaluate_captioning(model, processor, data, more_metrics=["meteor"])
+    with pytest.raises(BadInputError, match="'spice' was given, the nearest known is 'meteor'"):
+        evaluate_captioning(model, processor, data, more_metrics=["spice"])
+
+
 def test_one_picture_and_empty_captions(monkeypatch):
     model, processor = unimo2()
     processor.tokenizer.batch_decode = lambda sequences, **_: [""] * len(sequences)
@@ -247,7 +313,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     (tree,) = json.loads((tmp_path / "out" / "results.json").read_text())
     result = Result.from_dict(tree)
     assert result.task == "captioning" and tuple(result.figures) == NAMES
-    assert "--generate num_beams=2 max_new_tokens=6 --caption-tokenizer rules" in result.protocol.command
+    assert "--generate num_beams=2 max_new_tokens=6 --caption-tokenizer rules --batch-size" in result.protocol.command
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "captions-model-mine-train.json", "results.json", "results.md",
     ]  # fmt: skip

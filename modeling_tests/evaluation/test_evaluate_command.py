@@ -168,6 +168,19 @@ def test_a_public_data_set_by_name(saved, tmp_path):
     assert result.protocol.captions_per_image == (5, 5)
 
 
+def test_the_folds_of_a_public_data_set(saved, tmp_path, capsys):
+    data, out = f"flickr30k={flickr(tmp_path / 'flickr')}", tmp_path / "out"
+    words = [saved("Unimo2ForImageTextRetrieval"), "--tasks", "retrieval", "--data", data, "--bootstrap", 5]
+    assert "3 images cannot be divided into 2 folds" in refused(capsys, *words, "--folds", 2, "--out", out)
+    assert not out.exists()
+    assert run(*words, "--folds", 3, "--out", out) == 0 and run(*words, "--out", out) == 0
+    folds, whole = read(out)
+    assert folds.protocol.metric_variant == "mean of 3 folds of 1 consecutive images" and "--folds 3" in (
+        folds.protocol.command
+    )
+    assert whole.protocol.metric_variant is None and folds.figures["image_recall@1"].value == 1.0
+
+
 def test_the_page_shows_what_runs(saved, pictures, tmp_path, monkeypatch):
     page = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text()
     (code,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)

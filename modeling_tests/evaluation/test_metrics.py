@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hf_unimo.errors import BadInputError
 from hf_unimo.evaluation.metrics.classification import classification_metrics
-from hf_unimo.evaluation.metrics.retrieval import ranks, retrieval_metrics
+from hf_unimo.evaluation.metrics.retrieval import fold_of_images, folded_retrieval_metrics, ranks, retrieval_metrics
 
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "unimo2_aux"
@@ -80,3 +81,40 @@ def test_labels_of_another_length_are_refused():
 def test_more_than_two_classes_have_no_plain_f1():
     found = classification_metrics(np.array([0, 1, 2]), np.array([0, 1, 1]))
     assert "f1" not in found and found["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_folds_by_hand():
+    """Four images in two folds: what other folds score does not count."""
+    scores = np.array(
+        # texts of images 0, 0, 1 | 2, 3, 3
+        [
+            [0.9, 0.1, 0.8, 9.0, 9.0, 9.0],
+            [0.5, 0.2, 0.7, 9.0, 9.0, 9.0],
+            [9.0, 9.0, 9.0, 0.1, 0.3, 0.4],
+            [9.0, 9.0, 9.0, 0.6, 0.5, 0.2],
+        ]
+    )
+    image_of_text = [0, 0, 1, 2, 3, 3]
+    found = folded_retrieval_metrics(scores, image_of_text, 2, ks=(1,))
+    # Fold 1: texts find images at ranks 1, 2, 2; images find texts at 1 (of 0: 0.9) and 1 (of 1: 0.7).
+    # Fold 2: texts at ranks 2, 1, 2; images at 3 (of 2: 0.1 is the last) and 2 (of 3: 0.5 behind 0.6).
+    assert found == pytest.approx(
+        {
+            "image_recall@1": (1 / 3 + 1 / 3) / 2,
+            "text_recall@1": (1 + 0) / 2,
+            "image_mean_rank": (5 / 3 + 5 / 3) / 2,
+            "image_median_rank": 2,
+            "text_mean_rank": (1 + 2.5) / 2,
+            "text_median_rank": (1 + 2.5) / 2,
+        }
+    )
+    assert retrieval_metrics(scores, image_of_text, ks=(1,))["text_recall@1"] == 0
+    assert folded_retrieval_metrics(scores, image_of_text, 1) == retrieval_metrics(scores, image_of_text)
+
+
+def test_folds_are_as_large():
+    assert fold_of_images(6, 3).tolist() == [0, 0, 1, 1, 2, 2]
+    assert np.bincount(fold_of_images(5000, 5)).tolist() == [1000] * 5
+    for images, folds in ((7, 5), (4, 0), (4, 8), (0, 1), (4, -2)):
+        with pytest.raises(BadInputError, match=rf"^{images} images cannot be divided into {folds} folds"):
+            fold_of_images(images, folds)

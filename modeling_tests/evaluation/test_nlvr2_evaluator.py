@@ -3,13 +3,16 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
 
 from hf_unimo.cli import main
 from hf_unimo.data.benchmarks import open_benchmark
+from hf_unimo.data.open_data import open_words
 from hf_unimo.errors import BadInputError
 from hf_unimo.evaluation.heads import evaluate_head
 from hf_unimo.evaluation.measuring import Options
@@ -134,7 +137,7 @@ def test_what_does_not_fit_is_refused(data):
         evaluate_head("nlvr2", *head(), replace(data, rows=rows))
 
 
-def test_by_command_line(folder, tmp_path, capsys):
+def test_by_command_line(folder, tmp_path):
     model, processor = head()
     for part in (model, processor):
         part.save_pretrained(tmp_path / "model")
@@ -143,6 +146,79 @@ def test_by_command_line(folder, tmp_path, capsys):
     assert main([*command, "--data", f"nlvr2={folder}", "split=dev", "--out", str(out)]) == 0
     (result,) = json.loads((out / "results.json").read_text())
     assert set(result["figures"]) == {"accuracy", "consistency"} and result["protocol"]["dataset"] == "nlvr2"
-    capsys.readouterr()
-    assert main([*command, "--data", f"path={folder}", "--out", str(tmp_path / "own")]) == 2
-    assert "the task 'nlvr2' accepts the data set nlvr2=PATH" in capsys.readouterr().err
+
+
+def own_data(folder, pictures="paths", **changes):
+    """The same rows in a table of a person's own."""
+    rows = []
+    for row in open_benchmark("nlvr2", folder, "dev"):
+        line = {"left": row.left.path, "right": row.right.path, "said": row.sentence, "truth": bool(row.label)}
+        rows.append(line | {"about": row.group} | {name: change(row) for name, change in changes.items()})
+    if pictures == "paths":
+        (folder / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        return [f"path={folder / 'own.jsonl'}"]
+    for row in rows:
+        for side in ("left", "right"):
+            row[side] = {"bytes": Path(row[side]).read_bytes(), "path": None}
+    datasets.Dataset.from_list(rows).to_parquet(folder / "own.parquet")
+    return [f"path={folder / 'own.parquet'}"]
+
+
+COLUMNS = ["columns.image=left", "columns.second_image=right", "columns.text=said", "columns.label=truth"]
+GROUPED = [*COLUMNS, "columns.group=about"]
+
+
+@pytest.mark.parametrize("pictures", ["paths", "bytes"])
+def test_own_data_are_scored_as_the_data_set(folder, data, pictures):
+    own = open_words([*own_data(folder, pictures), "name=mine", *GROUPED], "nlvr2")
+    assert (own.task, own.label_names, len(own)) == ("nlvr2", ("False", "True"), 18)
+    assert own.protocol["columns"] == {
+        "image": "left", "text": "said", "second_image": "right", "label": "truth", "group": "about",
+    }  # fmt: skip
+    model = head()
+    found, expected = (evaluate_head("nlvr2", *model, rows, options=OPTIONS) for rows in (own, data))
+    assert found.figures == expected.figures and set(found.figures) == {"accuracy", "consistency"}
+    swapped = ["columns.image=right", "columns.second_image=left", *GROUPED[2:]]
+    other = open_words([*own_data(folder, pictures), "name=mine", *swapped], "nlvr2")
+    assert other[0].left.open().tobytes() == own[0].right.open().tobytes() and other.split_hash != own.split_hash
+
+
+def test_own_data_without_groups_have_no_consistency(folder, data):
+    own = open_words([*own_data(folder), *COLUMNS], "nlvr2")
+    model = head()
+    found, expected = (evaluate_head("nlvr2", *model, rows, options=OPTIONS) for rows in (own, data))
+    assert own[0].group is None and list(found.figures) == ["accuracy"]
+    assert found.figures["accuracy"].value == expected.figures["accuracy"].value
+    assert found.figures["accuracy"].chance == expected.figures["accuracy"].chance
+    assert not any("Consistency" in note for note in found.notes)
+    some = replace(own, rows=(replace(own.rows[0], group="a"), *own.rows[1:]))
+    with pytest.raises(BadInputError, match="names the group of 1 of 18 rows; accepted are all or none"):
+        evaluate_head("nlvr2", *model, some)
+
+
+@pytest.mark.parametrize(
+    "truth", [lambda row: row.label, lambda row: str(bool(row.label)), lambda row: "tRUE" if row.label else "false"]
+)
+def test_own_labels_in_other_words(folder, data, truth):
+    own = open_words([*own_data(folder, truth=truth), *COLUMNS], "nlvr2")
+    assert [row.label for row in own] == [row.label for row in data]
+
+
+def test_own_data_that_do_not_fit_are_refused(folder):
+    def refused(sentence, *words, **changes):
+        with pytest.raises(BadInputError, match=sentence):
+            open_words([*own_data(folder, **changes), *COLUMNS, *words], "nlvr2")
+
+    refused("has no column 'second'; the nearest is", "columns.second_image=second")
+    refused("has a column 'truth' of type bool; pictures are", "columns.second_image=truth")
+    refused("row 0 the label 'maybe' in column 'truth'; accepted are true and false", truth=lambda row: "maybe")
+    refused("row 0 the label 2 in column 'truth'", truth=lambda row: 2)
+    refused(r"hides labels \(-1, or none\) in column 'truth'", truth=lambda row: -1)
+    refused("row 0 the group 0.5; accepted are texts and integers", "columns.group=about", about=lambda row: 0.5)
+    refused("has an empty text in row 0", said=lambda row: " ")
+    refused("group is 3; accepted is a column's name", "columns.group=3")
+    words = [*own_data(folder), *COLUMNS]
+    (folder / "dev" / "dev-2-1-img1.png").unlink()
+    with pytest.raises(BadInputError, match=r"lacks the images of 1 of 18 rows \(the first: dev-2-1-img1.png\)"):
+        open_words(words, "nlvr2")
+    assert len(open_words([*words, "missing=drop"], "nlvr2")) == 17

@@ -123,13 +123,6 @@ def test_what_is_no_card_is_refused(tmp_path):
         protocol.merge_into_card(tmp_path / "README.md", [result()])
 
 
-def test_no_place_is_told():
-    assert protocol.public_name("/home/me/model") == "model"
-    assert protocol.public_name("name/model") == "name/model"
-    words = ["hf-unimo", "evaluate", "/home/me/model", "--data", "flickr30k=/data/a b", "split=test"]
-    assert protocol.public_command(words) == "hf-unimo evaluate model --data 'flickr30k=a b' split=test"
-
-
 def test_blocks_are_computed_once(tmp_path):
     calls = []
 

@@ -12,7 +12,7 @@ from hf_unimo.evaluation import retrieval
 from hf_unimo.evaluation.adapters import pair_adapter
 from hf_unimo.evaluation.blocks import Blocks
 from hf_unimo.evaluation.measuring import Options
-from hf_unimo.evaluation.metrics.retrieval import retrieval_metrics
+from hf_unimo.evaluation.metrics.retrieval import folded_retrieval_metrics, retrieval_metrics
 from modeling_tests.evaluation import models
 
 
@@ -89,6 +89,49 @@ def test_the_best_are_ordered_anew_and_the_rest_stays(monkeypatch):
         assert value == pytest.approx((images if name.startswith("image") else texts)[name])
     assert values(result) != values(evaluate(adapter, data))
     assert "the best 5" in result.protocol.scoring
+
+
+@pytest.mark.parametrize("task", retrieval.TASKS)
+def test_folds_are_galleries_of_their_own(task, tmp_path):
+    adapter, data = pair_adapter(*models.unimo2(), batch_size=4), models.gallery(8)
+    contrastive, matching, image_of_text = matrices(adapter, data)
+    blocks = Blocks(tmp_path / "blocks", {})
+    result = evaluate(adapter, data, task, folds=2, top_k=100, options={"blocks": blocks})
+    expected = folded_retrieval_metrics(contrastive if task == "retrieval" else matching, image_of_text, 2)
+    assert values(result) == pytest.approx(expected)
+    assert values(result) != pytest.approx(values(evaluate(adapter, data, task, top_k=100)))
+    protocol = result.protocol
+    assert protocol.metric_variant == "mean of 2 folds of 4 consecutive images"
+    assert (protocol.images, protocol.texts) == (8, 17) and "2 folds of 4" in result.to_markdown()
+    figure = result.figures["image_recall@1"]
+    assert figure.chance == pytest.approx(1 / 4) and figure.low <= figure.value <= figure.high
+    assert result.figures["mean_recall"].low < result.figures["mean_recall"].high
+    # Stored blocks of folds are none of the whole, and the other way round.
+    whole = evaluate(adapter, data, task, top_k=100, options={"blocks": blocks})
+    assert values(whole) == pytest.approx(values(evaluate(adapter, data, task, top_k=100)))
+    assert evaluate(adapter, data, task, folds=2, top_k=100, options={"blocks": blocks}) == result
+    assert {entry.metric_name for entry in result.eval_results()}.isdisjoint(
+        entry.metric_name for entry in whole.eval_results()
+    )
+
+
+@pytest.mark.parametrize("task", retrieval.TASKS)
+def test_a_broken_picture_is_missing_from_its_fold(task):
+    adapter, data = pair_adapter(*models.unimo2()), models.gallery(6, broken=(1,))
+    result = evaluate(adapter, data, task, folds=2)
+    kept = models.gallery(6)
+    first, second = (replace(kept, rows=tuple(kept.rows[row] for row in rows)) for rows in ((0, 2), (3, 4, 5)))
+    parts = [values(evaluate(adapter, part, task)) for part in (first, second)]
+    assert values(result) == pytest.approx({name: (parts[0][name] + parts[1][name]) / 2 for name in parts[0]})
+    assert [failure["id"] for failure in result.failures] == ["1"] and result.protocol.images == 5
+    with pytest.raises(BadInputError, match=r"None of the 3 (images of fold 1|rows) could be used"):
+        evaluate(adapter, models.gallery(6, broken=(0, 1, 2)), task, folds=2)
+
+
+def test_folds_that_do_not_come_out_even_are_refused():
+    adapter = pair_adapter(*models.clip())
+    with pytest.raises(BadInputError, match=r"^7 images cannot be divided into 5 folds; accepted are folds from 1 on"):
+        evaluate(adapter, models.gallery(), folds=5)
 
 
 def test_chance_is_that_of_random_orders():

@@ -1,14 +1,21 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""Writing a directory or a file: all of it or nothing."""
+"""Writing a directory or a file: all of it or nothing; and telling of files without telling where they lie."""
 
 import os
+import re
+import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from .errors import BadInputError
+
+
+_PATH_IN_TEXT = re.compile(r"""(?<![\w.:/<~-])~?(?:/[^\s/'",;:|<>()]+)+/?""")
+_HOME = re.compile(r"~([A-Za-z_][\w.-]*)?/")
+_TOKEN_IN_TEXT = re.compile(r"(_token=|--?\w+_token[= ])[^\s'\"]+")
 
 
 def check_destination(destination: str | os.PathLike) -> Path:
@@ -80,3 +87,50 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def public_path(path: str | os.PathLike) -> str:
+    """A Hub id or relative path as it is; of an absolute path the last component, which is no secret."""
+    text = os.fspath(path)
+    return _last_component(text) or text
+
+
+def public_command(command: str | Sequence[str]) -> str:
+    """
+    A command line, or its words, without access tokens, of each absolute path in it (also as `key=path`) the last
+    component alone.
+    """
+    text = command if isinstance(command, str) else shlex.join(command)
+    text = _TOKEN_IN_TEXT.sub(r"\1TOKEN", text.replace("file://", ""))
+    try:
+        words = shlex.split(text)
+    except ValueError:  # no command line after all: a text like others
+        words = []
+    shorter = [_public_word(word) for word in words]
+    return public_text(shlex.join(shorter) if shorter != words else text)
+
+
+def public_text(text: str) -> str:
+    """A text, without access tokens, of every absolute path in it the last component alone."""
+    text = _TOKEN_IN_TEXT.sub(r"\1TOKEN", text.replace("file://", ""))
+    if (name := _last_component(text)) is not None:
+        return name
+    return _PATH_IN_TEXT.sub(lambda found: _last_component(found[0]) or found[0], text)
+
+
+def _public_word(word: str) -> str:
+    """`/a/b` and `key=/a/b`, whatever else is in the path."""
+    key, equals, value = word.partition("=")
+    if equals and (name := _last_component(value)) is not None:
+        return f"{key}={name}"
+    return _last_component(word) or word
+
+
+def _last_component(path: str) -> str | None:
+    """That of an absolute path; None if `path` is none."""
+    if "\n" in path:
+        return None
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(path).is_absolute() or _HOME.match(path):
+            return kind(path).name or None
+    return None

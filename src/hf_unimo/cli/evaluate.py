@@ -8,27 +8,13 @@ Measures a model and writes the figures with their intervals and the protocol th
   hf-unimo evaluate MODEL --tasks captioning --data coco-karpathy-captions=DATA images=COCO --generate num_beams=5
   hf-unimo evaluate MODEL --tasks vqa --data my-data.yaml where.split=val --card MODEL/README.md
 
-Ctrl-C stops; the same command goes on where it stood. See docs/evaluate.md for tasks and data.
+Ctrl-C stops; the same command goes on where it stood. See docs/evaluate.md, and docs/tasks for each task.
 """
 
 import argparse
-import json
-import re
-import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-
-if TYPE_CHECKING:
-    from ..data.benchmarks.rows import Benchmark
-    from ..evaluation.measuring import Options
-    from ..evaluation.protocol import Result
-
-
-_BLOCKS = ".unfinished-evaluation"
-"""Folder in the output folder: what is done of an evaluation that has not ended."""
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--card", metavar="FILE", help="model card that gets the results too")
     parser.add_argument("--prompts", metavar="SET", default="photo", help="name or file of prompts (%(default)s)")
     parser.add_argument("--top-k", metavar="N", type=int, default=128, help="candidates to re-rank (%(default)s)")
+    parser.add_argument("--folds", metavar="N", type=int, default=1, help="of retrieval; 5: COCO's 1K test (1: all)")
     parser.add_argument("--vqa-variant", metavar="NAME", default="official", help="official, always or v1")
     parser.add_argument("--generate", metavar="KEY=VALUE", nargs="+", help="how captions are written: num_beams=5 ...")
     parser.add_argument("--caption-tokenizer", metavar="NAME", default="rules", help="rules (default) or ptb-java")
+    parser.add_argument("--caption-metrics", metavar="NAME", nargs="+", default=[], help="more: meteor (Java)")
     parser.add_argument("--allow-repeated-captions", action="store_true", help="where each image has one caption")
     parser.add_argument("--batch-size", metavar="N", type=int, default=32, help="of a forward pass (%(default)s)")
     parser.add_argument("--bootstrap", metavar="N", type=int, default=1000, help="samples (%(default)s), 0: none")
@@ -60,33 +48,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measures. Raises [`BadInputError`], and KeyboardInterrupt with what to do then."""
     from ..data.open_data import open_words
-    from ..errors import BadInputError
     from ..evaluation.adapters import check_task, load_model
-    from ..evaluation.protocol import merge_into_card, results_to_markdown, write_results
+    from ..evaluation.blocks import Blocks
+    from ..evaluation.measuring import Options
+    from ..evaluation.prompts import load_prompts
+    from ..evaluation.protocol import results_to_markdown
+    from ..evaluation.run import evaluate_tasks
+    from ..files import public_command, public_path
 
     tasks = _tasks(args)
-    if args.card is not None and not Path(args.card).is_file():
-        raise BadInputError(f"--card is {args.card}; accepted is a model card that exists.")
+    load_prompts(args.prompts)  # what can be refused is, before anything long starts
     model, processor = load_model(args.model, args.device)
     for task in tasks:
         check_task(task, model, processor)
-    data = {task: open_words(args.data, task) for task in tasks}  # refused before anything long starts
-    earlier = _earlier_results(Path(args.out))
-    results: list[Result] = []
+    data = {task: open_words(args.data, task) for task in tasks}
+    train = open_words([*args.data, *args.train], "linear-probe") if "linear-probe" in tasks else None
+    options = Options(
+        model_name=public_path(args.model),
+        blocks=Blocks(progress=sys.stderr.isatty()),
+        batch_size=args.batch_size,
+        samples=args.bootstrap,
+        seed=args.seed,
+        command=public_command(_command(args)),
+    )
     try:
-        for task in tasks:
-            results.append(_measure(task, model, processor, data[task], _options(args, model, data[task]), args))
+        results, paths = evaluate_tasks(
+            data,
+            model,
+            processor,
+            args.out,
+            options=options,
+            card=args.card,
+            train=train,
+            prompts=args.prompts,
+            top_k=args.top_k,
+            folds=args.folds,
+            allow_repeated_captions=args.allow_repeated_captions,
+            vqa_variant=args.vqa_variant,
+            generation=_generation(args),
+            caption_tokenizer=args.caption_tokenizer,
+            caption_metrics=args.caption_metrics,
+        )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; the same command goes on with what is done in {args.out}") from None
-    new = {(result.task, result.protocol.dataset, result.protocol.split, result.model) for result in results}
-    kept = [old for old in earlier if (old.task, old.protocol.dataset, old.protocol.split, old.model) not in new]
-    paths = write_results(args.out, [*kept, *results])
-    if args.card is not None:
-        # The folder may hold results of other models, which are none of this one's card.
-        merge_into_card(args.card, [*(old for old in kept if old.model == results[0].model), *results])
-    shutil.rmtree(Path(args.out) / _BLOCKS, ignore_errors=True)
     print(results_to_markdown(results))
-    print("written:", *paths, *([args.card] if args.card else []))
+    print("written:", *paths)
 
 
 def _tasks(args: argparse.Namespace) -> list[str]:
@@ -106,30 +112,9 @@ def _tasks(args: argparse.Namespace) -> list[str]:
             raise BadInputError(f"{name} is {value}; accepted are integers from {least} on.")
     if not 0 <= args.seed < 2**32:
         raise BadInputError(f"--seed is {args.seed}; accepted are integers from 0 to {2**32 - 1}.")
+    if args.card is not None and not Path(args.card).is_file():
+        raise BadInputError(f"--card is {args.card}; accepted is a model card that exists.")
     return tasks
-
-
-def _options(args: argparse.Namespace, model: Any, data: "Benchmark") -> "Options":
-    from ..evaluation.blocks import Blocks, weights_digest
-    from ..evaluation.measuring import Options
-    from ..evaluation.prompts import load_prompts
-    from ..evaluation.protocol import public_command, public_name
-
-    depends: Mapping[str, Any] = {
-        "model": weights_digest(model),
-        "data": data.split_hash,
-        "training data": args.train,
-        "prompts": load_prompts(args.prompts),
-        "seed": args.seed,
-    }
-    return Options(
-        model_name=public_name(args.model),
-        blocks=Blocks(Path(args.out) / _BLOCKS / data.split_hash[:16], depends, progress=sys.stderr.isatty()),
-        batch_size=args.batch_size,
-        samples=args.bootstrap,
-        seed=args.seed,
-        command=public_command(_command(args)),
-    )
 
 
 def _command(args: argparse.Namespace) -> list[str]:
@@ -137,56 +122,13 @@ def _command(args: argparse.Namespace) -> list[str]:
     words = ["hf-unimo", "evaluate", args.model, "--tasks", args.tasks, "--data", *args.data]
     if args.train:
         words += ["--train", *args.train]
-    words += ["--prompts", args.prompts, "--top-k", str(args.top_k), "--vqa-variant", args.vqa_variant]
+    words += ["--prompts", args.prompts, "--top-k", str(args.top_k), "--folds", str(args.folds)]
+    words += ["--vqa-variant", args.vqa_variant]
     words += ["--generate", *args.generate] if args.generate else []
     words += ["--caption-tokenizer", args.caption_tokenizer]
+    words += ["--caption-metrics", *args.caption_metrics] if args.caption_metrics else []
     words += ["--batch-size", str(args.batch_size), "--bootstrap", str(args.bootstrap), "--seed", str(args.seed)]
     return words + ["--allow-repeated-captions"] * args.allow_repeated_captions
-
-
-def _measure(
-    task: str, model: Any, processor: Any, data: "Benchmark", options: "Options", args: argparse.Namespace
-) -> "Result":
-    from ..data.open_data import open_words
-    from ..evaluation.adapters import HEADS, pair_adapter
-    from ..evaluation.captioning import evaluate_captioning
-    from ..evaluation.heads import evaluate_head
-    from ..evaluation.prompts import load_prompts
-    from ..evaluation.retrieval import evaluate_retrieval
-    from ..evaluation.zero_shot import evaluate_linear_probe, evaluate_zero_shot
-
-    if task == "captioning":
-        return evaluate_captioning(
-            model,
-            processor,
-            data,
-            generation=_generation(args),
-            tokenizer=args.caption_tokenizer,
-            predictions=_captions_file(args, options, data),
-            batch_size=args.batch_size,
-            options=options,
-        )
-    if task in HEADS:
-        return evaluate_head(
-            task,
-            model,
-            processor,
-            data,
-            metric_variant=args.vqa_variant,
-            batch_size=args.batch_size,
-            options=options,
-        )
-    adapter = pair_adapter(model, processor, args.batch_size)
-    assert adapter is not None  # `check_task` has seen to it
-    if task == "zero-shot-classification":
-        prompt_set, prompts = load_prompts(args.prompts)
-        return evaluate_zero_shot(adapter, data, prompts=prompts, prompt_set=prompt_set, options=options)
-    if task == "linear-probe":
-        train = open_words([*args.data, *args.train], task)
-        return evaluate_linear_probe(adapter, train, data, options=options)
-    return evaluate_retrieval(
-        adapter, data, task, top_k=args.top_k, allow_repeated=args.allow_repeated_captions, options=options
-    )
 
 
 def _generation(args: argparse.Namespace) -> dict[str, Any]:
@@ -196,24 +138,3 @@ def _generation(args: argparse.Namespace) -> dict[str, Any]:
     for word in args.generate or []:
         override_key(tree, word)
     return tree
-
-
-def _captions_file(args: argparse.Namespace, options: "Options", data: "Benchmark") -> Path:
-    """Beside the results, which may be of several models and data."""
-    name = re.sub(r"[^\w.-]+", "-", f"captions-{options.model_name}-{data.name}-{data.split}")
-    return Path(args.out) / f"{name}.json"
-
-
-def _earlier_results(folder: Path) -> "list[Result]":
-    """What an earlier evaluation left in the folder."""
-    from ..errors import BadInputError
-    from ..evaluation.protocol import JSON_NAME, Result
-
-    if not (folder / JSON_NAME).is_file():
-        return []
-    try:
-        return [Result.from_dict(tree) for tree in json.loads((folder / JSON_NAME).read_bytes())]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInputError(
-            f"{folder / JSON_NAME} holds no results of this command; accepted is another --out."
-        ) from error

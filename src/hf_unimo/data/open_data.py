@@ -46,8 +46,8 @@ def open_tree(tree: Mapping[str, Any], task: str, folder: str | os.PathLike = ".
 
     Args:
         tree (mapping): `benchmark`, `path`, `split` ("test" by default), `images` and what else `open_benchmark`
-            takes; or without `benchmark` the keys of [`~hf_unimo.data.sources.SourceOptions`], with `label`, `answers`
-            and `text_pair` among its columns, and `missing`.
+            takes; or without `benchmark` the keys of [`~hf_unimo.data.sources.SourceOptions`], with those of
+            [`~hf_unimo.data.own_data.MORE_COLUMNS`] among its columns, and `missing`.
         task (`str`): As above.
         folder (defaults to the working directory): What paths are relative to.
         key (`str`, defaults to `"data"`): What messages call it.

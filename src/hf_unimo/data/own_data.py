@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 import datasets
 
 from ..errors import BadInputError
+from .benchmarks.nlvr2 import LABELS
 from .benchmarks.rows import (
     Benchmark,
     CaptionRow,
     EntailmentRow,
     ImageLabelRow,
+    Nlvr2Row,
     Picture,
     RetrievalRow,
     Row,
@@ -46,10 +48,11 @@ KINDS = {
 }
 """Task -> what it reads of a row, as `kind` of a source; masked words read images where `columns` names one."""
 
-MORE_COLUMNS = ("label", "text_pair", "answers")
+MORE_COLUMNS = ("label", "text_pair", "answers", "second_image", "group")
 """What `columns` may name beside `image` and `text`."""
 
 _HIDDEN = (None, -1)
+_TRUTH = {"false": 0, "true": 1, "0": 0, "1": 1}
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class _Table:
     dataset: datasets.Dataset
     rows: list[int]
     folder: str
-    cells: datasets.Dataset | None
+    _cells: dict[str, datasets.Dataset] = field(default_factory=dict)
 
     def read(self, columns: list[str]) -> Iterator[dict[str, Any]]:
         """Some columns of each row."""
@@ -68,16 +71,26 @@ class _Table:
         for row in self.rows:
             yield chosen[row]
 
-    def picture(self, row: int) -> Picture:
-        """The picture of row `row` of the file."""
-        column = self.options.image_column
-        assert self.cells is not None and column is not None
-        value = self.cells[row][column]
+    def cells(self, column: str) -> datasets.Dataset:
+        """A column of pictures, as they are in the file."""
+        if column not in self._cells:
+            chosen = self.dataset.select_columns([column])
+            if isinstance(self.dataset.features[column], datasets.Image):
+                chosen = chosen.cast_column(column, datasets.Image(decode=False))
+            self._cells[column] = chosen
+        return self._cells[column]
+
+    def picture(self, row: int, column: str | None = None) -> Picture:
+        """The picture of row `row` of the file; by default that of the image column."""
+        column = column or self.options.image_column
+        assert column is not None
+        cells = self.cells(column)
+        value = cells[row][column]
         path = value.get("path") if isinstance(value, dict) else value
         name = os.path.basename(path) if isinstance(path, str) and path else f"row {row}"
         if isinstance(path, str) and not (isinstance(value, dict) and value.get("bytes") is not None):
             return Picture(name, path if "://" in path else os.path.join(self.folder, path))
-        return Picture(name, None, self.cells, row, column)
+        return Picture(name, None, cells, row, column)
 
 
 def open_own_data(
@@ -93,24 +106,25 @@ def open_own_data(
 
     Rows of retrieval and captioning that show the same picture (the same path, or the same bytes) are one image with
     several captions. Classes that are texts are numbered in alphabetical order over all rows of the file, whatever
-    `options.where` says; the label -1, or none, is a hidden one.
+    `options.where` says; the label -1, or none, is a hidden one. Labels of NLVR2 are true and false, 1 and 0, or these
+    as texts in any case.
 
     Args:
         options ([`~hf_unimo.data.sources.SourceOptions`]): Which and how. Its `kind` does not count: the task says it.
             `captions: join` makes one text of several.
         task (`str`): A key of `KINDS`.
         columns (`dict`, *optional*): The columns of `label` (default "label"), `answers` (default "answers": a text, a
-            list of them, or a list of objects with `answer`) and `text_pair` (default: none).
+            list of them, or a list of objects with `answer`), `second_image` (default "second_image": of NLVR2, the
+            right one), `group` (default: none; of NLVR2, texts or integers: rows of a group count as one for the
+            consistency) and `text_pair` (default: none).
         folder (defaults to "."): What `options.path` is relative to.
         missing (`str`, defaults to `"refuse"`): `"drop"` leaves out rows whose picture is a path where no file is.
 
     Raises:
-        BadInputError: If the task has two images a row, there is no such source or column, or texts are empty, labels
-            of the wrong type, or pictures missing; the sentence says how many.
+        BadInputError: If there is no such source or column, or texts are empty, labels of the wrong type, or pictures
+            missing; the sentence says how many.
     """
-    if task == "nlvr2":
-        raise BadInputError("Own data have one image a row; the task 'nlvr2' accepts the data set nlvr2=PATH.")
-    columns = {"label": "label", "answers": "answers", **(columns or {})}
+    columns = {"label": "label", "answers": "answers", "second_image": "second_image", **(columns or {})}
     kind = "pairs" if task == "masked-words" and "image" in options.columns else KINDS[task]
     table = _open(replace(options, kind=kind), Path(folder))
     made = _Maker(table, columns)
@@ -134,12 +148,7 @@ def _open(options: SourceOptions, folder: Path) -> _Table:
     if not len(dataset):
         raise BadInputError(f"Source {options.name!r} ({options.path}) has no rows.")
     check_features(options, dataset.features)
-    cells = None
-    if options.image_column is not None:
-        cells = dataset.select_columns([options.image_column])
-        if isinstance(dataset.features[options.image_column], datasets.Image):
-            cells = cells.cast_column(options.image_column, datasets.Image(decode=False))
-    return _Table(options, dataset, matching_rows(dataset, options).tolist(), found.folder, cells)
+    return _Table(options, dataset, matching_rows(dataset, options).tolist(), found.folder)
 
 
 class _Maker:
@@ -152,7 +161,7 @@ class _Maker:
 
     def makers(self, task: str) -> tuple[str, Callable[[], Iterator[Row]]]:
         """What the rows are for, and what makes them."""
-        if task in ("retrieval", "rerank", "matching") or (task == "masked-words" and self.table.cells is not None):
+        if task in ("retrieval", "rerank", "matching") or (task == "masked-words" and self.table.options.image_column):
             return "retrieval", self._retrieval
         if task == "captioning":
             return "captioning", self._captioning
@@ -160,6 +169,8 @@ class _Maker:
             return "vqa", self._questions
         if task == "entailment":
             return "entailment", self._entailment
+        if task == "nlvr2":
+            return "nlvr2", self._two_pictures
         if KINDS[task] == "images":
             return "image-classification", self._pictures
         if task == "regression":
@@ -199,6 +210,23 @@ class _Maker:
                 raise BadInputError(self._hidden())
             yield EntailmentRow(self._id(row, text, label), self.table.picture(row), text, label)
 
+    def _two_pictures(self) -> Iterator[Row]:
+        right = self._column("second_image")
+        as_image = replace(self.table.options, kind="images", columns={"image": right}, where={}, group_by=None)
+        check_features(as_image, self.table.dataset.features)
+        groups: Iterator[Any] = iter([None] * len(self.table.rows))
+        if "group" in self.columns:
+            groups = self._cells("group")
+        for row, text, label, group in zip(self.table.rows, self._one_text(), self._truths(), groups):
+            if "group" in self.columns and (isinstance(group, bool) or not isinstance(group, str | int)):
+                raise BadInputError(
+                    f"Source {self.table.options.name!r} has in row {row} the group {group!r}; accepted are texts and "
+                    "integers."
+                )
+            pictures = self.table.picture(row), self.table.picture(row, right)
+            name = self._id(row, self._key(row, right), text, label, group)
+            yield Nlvr2Row(name, *pictures, text, label, None if group is None else str(group))
+
     def _pictures(self) -> Iterator[Row]:
         for row, label in zip(self.table.rows, self._labels()):
             yield ImageLabelRow(self._id(row, label), self.table.picture(row), label)
@@ -217,13 +245,18 @@ class _Maker:
             yield TextRow(self._id(row, text, pair, label), text, pair, label)
 
     def _cells(self, name: str) -> Iterator[Any]:
+        column = self._column(name)
+        return (cells[column] for cells in self.table.read([column]))
+
+    def _column(self, name: str) -> str:
+        """The column that is called so, which the table must have."""
         column, table = self.columns[name], self.table
         if column not in table.dataset.features:
             raise BadInputError(
                 missing_column(replace(table.options, kind="images"), column, list(table.dataset.features))
             )
         self.used[name] = column
-        return (cells[column] for cells in table.read([column]))
+        return column
 
     def _captions(self) -> Iterator[list[str]]:
         options = self.table.options
@@ -266,6 +299,24 @@ class _Maker:
             )
         return (None if label in _HIDDEN else int(label) for label in cells)
 
+    def _truths(self) -> Iterator[int]:
+        """1 for true, 0 for false; sets the names."""
+        column = self.columns["label"]
+        feature = self.table.dataset.features.get(column)
+        names = feature.names if isinstance(feature, datasets.ClassLabel) else None
+        cells = self._cells("label")
+        self.label_names = LABELS
+        for row, cell in zip(self.table.rows, cells):
+            if cell in _HIDDEN:
+                raise BadInputError(self._hidden())
+            value = str(names[cell] if names is not None else cell).strip().lower()
+            if value not in _TRUTH:
+                raise BadInputError(
+                    f"Source {self.table.options.name!r} has in row {row} the label {cell!r} in column {column!r}; "
+                    "accepted are true and false, 1 and 0, and these as texts."
+                )
+            yield _TRUTH[value]
+
     def _numbers(self) -> Iterator[float | None]:
         column = self.columns["label"]
         cells = self._cells("label")
@@ -283,17 +334,19 @@ class _Maker:
             "accepted are rows with labels."
         )
 
-    def _key(self, row: int) -> str:
+    def _key(self, row: int, column: str | None = None) -> str:
         """What tells pictures apart."""
-        picture = self.table.picture(row)
+        picture = self.table.picture(row, column)
         if picture.path is not None:
             return _digest(os.path.relpath(picture.path, self.table.folder))
         value = picture.table[row][picture.column]  # type: ignore[index]
-        return hashlib.sha256(value["bytes"] if isinstance(value, dict) else value or b"").hexdigest()[:16]
+        content = value["bytes"] if isinstance(value, dict) else value
+        # What is no picture is refused when it is opened.
+        return hashlib.sha256(content if isinstance(content, bytes) else repr(content).encode()).hexdigest()[:16]
 
     def _id(self, row: int, *content: Any) -> str:
         """Number and content: the hash of a split is made of ids."""
-        key = self._key(row) if self.table.cells is not None else ""
+        key = self._key(row) if self.table.options.image_column is not None else ""
         return f"row {row} ({_digest(key, *content)})"
 
 

@@ -15,13 +15,16 @@ from PIL import Image
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoProcessor, PreTrainedModel
 
+from ..data.benchmarks.rows import TokenIds
 from ..errors import BadInputError
 from ..models import FAMILIES
+from .token_ids import are_token_ids, pad_token_ids
 
 
 class Texts:
     """
-    A tokenizer as the evaluators use it: cut to what the model can take, padded, on its device.
+    A tokenizer as the evaluators use it: cut to what the model can take, padded, on its device. Texts that are token
+    ids (see [`~hf_unimo.evaluation.token_ids.check_token_ids`]) go past it.
 
     Args:
         tokenizer: Of the model.
@@ -35,17 +38,24 @@ class Texts:
         limits = [tokenizer.model_max_length]
         if positions is not None:
             limits.append(positions - getattr(config, "position_offset", 0))
-        self.tokenizer, self.device, self.padding = tokenizer, model.device, padding
+        self.tokenizer, self.device, self.padding, self.config = tokenizer, model.device, padding, config
         self.max_length = int(min(limits))
 
-    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
+    def __call__(
+        self, texts: Sequence[str] | Sequence[TokenIds], pairs: Sequence[str] | None = None
+    ) -> dict[str, torch.Tensor]:
         """Inputs of the model for texts, or for pairs of texts, row by row."""
+        if are_token_ids(texts):
+            inputs = pad_token_ids(texts, self.config, self.max_length)
+            return {name: values.to(self.device) for name, values in inputs.items()}
         options = {"padding": self.padding, "truncation": True, "max_length": self.max_length}
         given = [list(texts)] if pairs is None else [list(texts), list(pairs)]
         return dict(self.tokenizer(*given, return_tensors="pt", **options).to(self.device))
 
-    def count_too_long(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> int:
+    def count_too_long(self, texts: Sequence[str] | Sequence[TokenIds], pairs: Sequence[str] | None = None) -> int:
         """How many of them have more tokens than the model can take: they are truncated."""
+        if are_token_ids(texts):
+            return sum(len(text.input_ids) > self.max_length for text in texts)
         number = 0
         for start in range(0, len(texts), 1000):
             given = [list(side[start : start + 1000]) for side in (texts, pairs) if side is not None]
@@ -105,12 +115,17 @@ class PairAdapter:
         return self._batches(images, lambda batch: self._image_features(self.images(batch)))
 
     @torch.inference_mode()
-    def text_features(self, texts: Sequence[str]) -> np.ndarray:
+    def text_features(self, texts: Sequence[str] | Sequence[TokenIds]) -> np.ndarray:
         """`(texts, width)`, float32."""
         return self._batches(texts, lambda batch: self._text_features(self.texts(batch)))
 
     @torch.inference_mode()
-    def match(self, images: Sequence[Image.Image], image_of_pair: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    def match(
+        self,
+        images: Sequence[Image.Image],
+        image_of_pair: np.ndarray,
+        texts: Sequence[str] | Sequence[TokenIds],
+    ) -> np.ndarray:
         """
         Scores of pairs; each picture is preprocessed, and where the model allows it encoded, once.
 

@@ -5,28 +5,35 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from transformers import PreTrainedModel
 
-from ..data.benchmarks.rows import Benchmark, CaptionRow
+from ..data.benchmarks.rows import Benchmark, CaptionRow, TokenCaptionRow, TokenIds
 from ..errors import BadInputError, unknown_name
 from ..files import write_atomically
 from .adapters import Pictures, Texts, check_task, preprocessing
 from .bootstrap import Figure
 from .measuring import Options, finish, intervals, run_rows, start_protocol
 from .metrics.caption_tokens import tokenize
-from .metrics.captions import bleu, bleu_statistics, cider_d, rouge_l, tokenize_captions
+from .metrics.captions import bleu, bleu_statistics, cider_d, meteor_file, meteor_program, rouge_l, tokenize_captions
 from .protocol import Result
+from .token_ids import caption_rows, check_token_ids, pad_token_ids
 
 
 DEFAULT_LENGTH = 30
 """Tokens of a caption at most, where neither the caller nor the model says it."""
+
+MAX_OBJECTS = 100
+"""Object tokens of a picture at most, as in the first implementation."""
+
+MORE_METRICS = ("meteor",)
+"""What can be asked for beside BLEU, CIDEr-D and ROUGE-L."""
 
 LEAST: dict[str, int | None] = {
     "num_beams": 1,
@@ -36,6 +43,7 @@ LEAST: dict[str, int | None] = {
     "length_penalty": None,
     "repetition_penalty": None,
     "early_stopping": None,
+    "official_beam_search": None,
 }
 """What of the generation can be set -> the least of those that are integers."""
 
@@ -56,6 +64,7 @@ def evaluate_captioning(
     *,
     generation: Mapping[str, Any] | None = None,
     tokenizer: str = "rules",
+    more_metrics: Sequence[str] = (),
     predictions: str | os.PathLike | None = None,
     batch_size: int = 32,
     options: Options | None = None,
@@ -67,37 +76,58 @@ def evaluate_captioning(
         model: A `Unimo2ForConditionalGeneration` or transformers' `BlipForConditionalGeneration`, in evaluation mode,
             on its device.
         processor: Of the model.
-        data ([`Benchmark`]): Rows of `CaptionRow`.
+        data ([`Benchmark`]): Rows of `CaptionRow`; or for UNIMO-2 of `TokenCaptionRow`, whose captions are decoded by
+            the tokenizer to be references, and whose object tokens, if any, stand before the caption: the first
+            [`MAX_OBJECTS`], or as many as there are positions for.
         generation (`dict`, *optional*): Keys of `LEAST`, in place of those in the model's generation config. Nothing
             is sampled. Without a length in either, [`DEFAULT_LENGTH`] tokens, or as many as there are positions for.
+            `official_beam_search` searches as UNIMO-2's first implementation did.
         tokenizer (`str`, defaults to `"rules"`): Of the metrics, see
             [`~hf_unimo.evaluation.metrics.caption_tokens.tokenize`].
+        more_metrics (sequence of `str`): `"meteor"`, which needs Java and pycocoevalcap (extra `captions`).
         predictions (*optional*): File for the captions: a JSON list of `{"image_id", "caption"}`.
         batch_size (`int`, defaults to 32): Pictures that are captioned at once.
         options ([`Options`], *optional*): How it runs.
 
     Returns:
-        [`Result`] with `bleu_1` to `bleu_4` and `rouge_l`, 0 to 1, and `cider_d`, 0 to 10. The interval draws
-        pictures; the weights of CIDEr-D's n-grams stay those of all of them.
+        [`Result`] with `bleu_1` to `bleu_4` and `rouge_l`, 0 to 1, `cider_d`, 0 to 10, and `meteor`, 0 to 1, if it was
+        asked for. The interval draws pictures; the weights of CIDEr-D's n-grams stay those of all of them.
 
     Raises:
-        BadInputError: If the model or the data are not for the task, references are hidden or have no word, a
-            setting or the tokenizer is not accepted, or no row can be used.
+        BadInputError: If the model or the data are not for the task, references are hidden or have no word, token ids
+            are not the model's, a setting, metric or the tokenizer is not accepted or cannot run here, or no row can
+            be used.
+        CheckFailedError: If a Java program fails.
     """
     options = options or Options()
     check_task("captioning", model, processor)
+    for metric in more_metrics:
+        if metric not in MORE_METRICS:
+            raise BadInputError(f"There is no such other metric of captions: {unknown_name(metric, MORE_METRICS)}")
+    if "meteor" in more_metrics:
+        meteor_file()  # before the long part: it refuses what is not there
     writer = _Writer(model, processor, generation or {}, batch_size)
-    references = _references(data, tokenizer)  # before the long part: it refuses what cannot be scored
-    captions, kept, failed = run_rows(writer.name, data, lambda row: row.image.open(), writer.captions, options)
-    rows = [data[number] for number in kept]
-    figures = _figures(tokenize(captions.tolist(), tokenizer), [references[number] for number in kept], options)
+    rows, objects = _rows(data, writer.texts, model)
+    references = _references(rows, tokenizer)
+    cut = writer.take_objects(objects)
+    items = [_Item(row.image, found) for row, found in zip(rows, objects)]
+    captions, kept, failed = run_rows(writer.name, items, _Item.opened, writer.captions, options)
+    rows_kept = [rows[number] for number in kept]
+    words = tokenize(captions.tolist(), tokenizer)
+    figures = _figures(words, [references[number] for number in kept], "meteor" in more_metrics, options)
     notes = []
     if predictions is not None:
-        _write_predictions(Path(predictions), rows, captions.tolist())
+        _write_predictions(Path(predictions), rows_kept, captions.tolist())
         notes.append(f"The captions are in `{Path(predictions).name}`.")
     if len(kept) == 1:
         notes.append("CIDEr-D weighs n-grams by how few pictures they describe: of one picture it is always 0.")
-    numbers = [len(row.references) for row in rows]
+    if cut:
+        notes.append(f"Of {cut} pictures the object tokens were cut to {writer.max_objects}.")
+    numbers = [len(row.references) for row in rows_kept]
+    from_ids = rows is not data
+    scoring = "one generated caption a picture, against all its references"
+    scoring += "; the object tokens of the data before the caption" if objects[0] is not None else ""
+    scoring += "; METEOR 1.5, English, by its Java program" if "meteor" in more_metrics else ""
     protocol = start_protocol(
         data,
         options,
@@ -107,14 +137,26 @@ def evaluate_captioning(
         rows=len(kept),
         images=len(kept),
         captions_per_image=(min(numbers), max(numbers)),
-        scoring="one generated caption a picture, against all its references",
+        text_input="references from token ids of the data, by the model's tokenizer" if from_ids else None,
+        scoring=scoring,
         generation=writer.settings,
         metric_variant=f"tokenizer {tokenizer}",
     )
     if protocol.bootstrap:
         protocol = replace(protocol, bootstrap=protocol.bootstrap | {"unit": "pictures"})
-    failures = [(data[number].id, reason) for number, reason in failed]
+    failures = [(rows[number].id, reason) for number, reason in failed]
     return finish("captioning", model, options, protocol, figures, failures, notes)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What a caption is written from."""
+
+    image: Any
+    objects: TokenIds | None
+
+    def opened(self) -> "_Item":
+        return replace(self, image=self.image.open())
 
 
 @dataclass
@@ -133,22 +175,67 @@ class _Writer:
         self.images: Pictures = images
         self.texts: Texts = texts
         self.settings = generation_settings(self.model, self.generation, texts.max_length)
+        self._given = dict(self.settings)
+        if self._given.pop("official_beam_search", False):
+            if not hasattr(self.model, "official_beam_search"):
+                raise BadInputError(
+                    f"The generation has official_beam_search, the search of UNIMO-2's first implementation; "
+                    f"{type(self.model).__name__} accepts that of transformers."
+                )
+            self._given["custom_generate"] = self.model.official_beam_search
+        self.max_objects = min(MAX_OBJECTS, texts.max_length - 1 - self.settings["max_new_tokens"])
+        self._depends: list[Any] = [self.settings]
+
+    def take_objects(self, objects: Sequence[TokenIds | None]) -> int:
+        """That there is room for those of all pictures; of how many they will be cut."""
+        given = [found for found in objects if found is not None]
+        if not given:
+            return 0
+        if self.max_objects < 1:
+            raise BadInputError(
+                f"The generation has max_new_tokens {self.settings['max_new_tokens']}, which leaves no position for "
+                f"object tokens; accepted are 1 to {self.texts.max_length - 2}."
+            )
+        self._depends.append([found.input_ids for found in given])
+        return sum(len(found.input_ids) > self.max_objects for found in given)
 
     @property
     def name(self) -> str:
         """Of the computation. Other settings give other captions, so what is stored of them has another name."""
-        return f"captioning-{hashlib.sha256(json.dumps(self.settings, default=str).encode()).hexdigest()[:12]}"
+        return f"captioning-{hashlib.sha256(json.dumps(self._depends, default=str).encode()).hexdigest()[:12]}"
 
     @torch.inference_mode()
-    def captions(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """`(images,)`, texts."""
+    def captions(self, items: Sequence[_Item]) -> np.ndarray:
+        """`(items,)`, texts."""
         found: list[str] = []
-        for start in range(0, len(images), self.batch_size):
-            inputs = self.images(images[start : start + self.batch_size])
+        for start in range(0, len(items), self.batch_size):
+            part = items[start : start + self.batch_size]
+            inputs = self.images([item.image for item in part])
             pixel_values = inputs["pixel_values"].to(self.model.dtype)
-            sequences = self.model.generate(pixel_values=pixel_values, **self.settings)
+            before = self._objects([item.objects for item in part if item.objects is not None])
+            sequences = self.model.generate(pixel_values=pixel_values, **before, **self._given)
+            if before:
+                sequences = sequences[:, before["input_ids"].shape[1] - 1 :]
             found += self.texts.tokenizer.batch_decode(sequences, skip_special_tokens=True)
         return np.array([" ".join(caption.split()) for caption in found], dtype=np.str_)
+
+    def _objects(self, objects: Sequence[TokenIds]) -> dict[str, torch.Tensor]:
+        """Object tokens, padded on the left, and the first token of the caption; nothing without objects."""
+        if not objects:
+            return {}
+        cut = [
+            TokenIds(found.input_ids[: self.max_objects], (), found.position_ids[: self.max_objects])
+            for found in objects
+        ]
+        batch = pad_token_ids(cut, self.model.config.get_text_config(), self.max_objects, side="left")
+        first = torch.full((len(objects), 1), self.model.generation_config.bos_token_id)
+        kinds = torch.zeros_like(batch["input_ids"])
+        inputs = {
+            "input_ids": torch.cat([batch["input_ids"], first], dim=1),
+            "attention_mask": torch.cat([batch["attention_mask"], torch.ones_like(first)], dim=1),
+            "token_type_ids": torch.cat([kinds, torch.ones_like(first)], dim=1),
+        }
+        return {name: values.to(self.model.device) for name, values in inputs.items()}
 
 
 def generation_settings(model: Any, given: Mapping[str, Any], max_length: int) -> dict[str, Any]:
@@ -197,7 +284,7 @@ def _check_setting(key: str, value: Any) -> None:
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if least is not None:
         fits, accepted = is_integer and value >= least, f"integers from {least} on"
-    elif key == "early_stopping":
+    elif key in ("early_stopping", "official_beam_search"):
         fits, accepted = isinstance(value, bool), "true and false"
     elif key == "repetition_penalty":
         fits, accepted = (is_integer or isinstance(value, float)) and value > 0, "numbers above 0"
@@ -207,29 +294,55 @@ def _check_setting(key: str, value: Any) -> None:
         raise BadInputError(f"The generation has {key} {value!r}; accepted are {accepted}.")
 
 
-def _references(data: Benchmark, tokenizer: str) -> list[list[list[str]]]:
-    """Words of the references of every row."""
-    if not all(isinstance(row, CaptionRow) for row in data):
+def _rows(data: Benchmark, texts: Texts, model: PreTrainedModel) -> tuple[Benchmark, list[TokenIds | None]]:
+    """The pictures with their references (`data` itself, if it has them), and the object tokens of each."""
+    if not data or not all(isinstance(row, TokenCaptionRow) for row in data):
+        if all(isinstance(row, CaptionRow) for row in data):
+            return data, [None] * len(data)
         raise BadInputError(
             f"Data {data.name!r} is for {data.task}; the task 'captioning' accepts rows of CaptionRow, e.g. of "
-            "coco-captions and coco-karpathy-captions."
+            "coco-captions and coco-karpathy-captions, and of TokenCaptionRow."
         )
+    data.require_labels()
+    found = [ids for row in data for ids in (row.tokens, row.objects) if ids is not None]
+    check_token_ids(found, data, model, places=0)
+    rows, objects = caption_rows(data, texts)
+    offset = model.config.get_text_config().position_offset
+    for row, ids in zip(rows, objects):
+        if ids is not None and ids.position_ids != tuple(range(offset, offset + len(ids.position_ids))):
+            raise BadInputError(
+                f"Data {data.name!r} has object tokens of the picture {row.id!r} with other positions than {offset}, "
+                f"{offset + 1}, ...; accepted are these, which the model counts by itself."
+            )
+    return rows, objects
+
+
+def _references(data: Benchmark, tokenizer: str) -> list[list[list[str]]]:
+    """Words of the references of every row."""
     data.require_labels()
     return tokenize_captions([""] * len(data), [row.references for row in data], tokenizer)[1]
 
 
-def _figures(words: list[list[str]], references: list[list[list[str]]], options: Options) -> dict[str, Figure]:
+def _figures(
+    words: list[list[str]], references: list[list[list[str]]], with_meteor: bool, options: Options
+) -> dict[str, Figure]:
     statistics = bleu_statistics(words, references)
     cider_of_pictures, rouge_of_pictures = cider_d(words, references), rouge_l(words, references)
+    with meteor_program() if with_meteor else nullcontext() as program:
+        counted = program.statistics(words, references) if program is not None else []
 
-    def statistic(rows: np.ndarray) -> dict[str, float]:
-        return {
-            **bleu(statistics[rows]),
-            "cider_d": float(cider_of_pictures[rows].mean()),
-            "rouge_l": float(rouge_of_pictures[rows].mean()),
-        }
+        def statistic(rows: np.ndarray) -> dict[str, float]:
+            more = {}
+            if program is not None:
+                more["meteor"] = program.score([counted[row] for row in rows])[0]
+            return {
+                **bleu(statistics[rows]),
+                "cider_d": float(cider_of_pictures[rows].mean()),
+                "rouge_l": float(rouge_of_pictures[rows].mean()),
+                **more,
+            }
 
-    return intervals(statistic, len(words), options)
+        return intervals(statistic, len(words), options)
 
 
 def _write_predictions(path: Path, rows: Sequence[CaptionRow], captions: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 """Scores of fine-tuned heads: question answering, entailment, NLVR2, classification, regression, masked words."""
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,9 +29,8 @@ from .adapters import Texts, check_task, preprocessing
 from .bootstrap import Figure
 from .measuring import Options, check_texts, count_truncated, finish, intervals, run_rows, start_protocol
 from .metrics.classification import classification_metrics
-from .metrics.nlvr2 import nlvr2_metrics
 from .metrics.regression import regression_metrics
-from .metrics.vqa import VARIANTS, process_answer, vqa_scores
+from .metrics.vqa import VARIANTS, process_answer, vqa_scores, vqa_type_scores
 from .protocol import Result
 
 
@@ -73,11 +73,12 @@ def evaluate_head(
     Scores a model with a head of its own.
 
     Args:
-        task (`str`): `"vqa"` (accuracy of the highest answer; with fewer than four annotators, or one, exact match
-            after the same processing), `"entailment"`, `"image-classification"`, `"text-classification"` (accuracy,
-            macro F1, Matthews), `"nlvr2"` (accuracy, and the share of sentences that are right for all their pairs
-            of images; the interval draws sentences), `"regression"` (Pearson, Spearman) or `"masked-words"` (see
-            [`evaluate_masked`]).
+        task (`str`): `"vqa"` (accuracy of the highest answer, over all questions and for each type of answer and of
+            question that the data name; with fewer than four annotators exact match after the same processing),
+            `"entailment"`, `"image-classification"`, `"text-classification"` (accuracy, macro F1, Matthews),
+            `"nlvr2"` (accuracy, and where the data have groups the share of sentences that are right for all their
+            pairs of images; the interval draws sentences), `"regression"` (Pearson, Spearman) or `"masked-words"`
+            (see [`evaluate_masked`]).
         model: In evaluation mode, on its device.
         processor: Of the model.
         data ([`Benchmark`]): Rows of the kind that `ROWS` says.
@@ -155,15 +156,9 @@ class _Head:
 
 
 def _texts(row: Row) -> tuple[str | None, str | None]:
-    if isinstance(row, VqaRow):
-        return row.question, None
-    if isinstance(row, EntailmentRow):
-        return row.hypothesis, None
-    if isinstance(row, Nlvr2Row):
-        return row.sentence, None
-    if isinstance(row, TextRow):
-        return row.text, row.text_pair
-    return None, None
+    """The first and the second, as far as there are any."""
+    first, second, *_ = (*row.texts, None, None)
+    return first, second
 
 
 def _read(row: Row) -> Item:
@@ -255,22 +250,36 @@ class _Sentences(_Classes):
         if config.num_labels != 2:
             raise BadInputError(f"The model has {config.num_labels} classes; the task 'nlvr2' accepts False and True.")
         super().__init__(config, data)
-        self.groups = np.array([row.group for row in data])
-        labels = _labels(data)
-        nlvr2_metrics(labels, labels, [row.id for row in data])  # refuses identifiers that repeat or are no NLVR2's
+        repeated = [name for name, times in Counter(row.id for row in data).items() if times > 1]
+        if repeated:
+            raise BadInputError(
+                f"In data {data.name!r} the identifier {repeated[0]!r} comes more than once; one row for each is "
+                "accepted."
+            )
+        named = [row.group for row in data if row.group is not None]
+        if named and len(named) < len(data):
+            raise BadInputError(
+                f"Data {data.name!r} names the group of {len(named)} of {len(data)} rows; accepted are all or none."
+            )
+        # Rows of no group are drawn one by one.
+        self.grouped, self.groups = bool(named), np.array(named or [row.id for row in data])
 
     def __call__(self, logits: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
-        """What [`nlvr2_metrics`] gives, by counts of each sentence: its bootstrap draws sentences, with repetition."""
+        """
+        What [`~hf_unimo.evaluation.metrics.nlvr2.nlvr2_metrics`] gives, by counts of each sentence: the bootstrap
+        draws sentences, with repetition.
+        """
         true_class = self.class_ids[1]
         predictions, labels = logits.argmax(1) == true_class, self.labels[kept] == true_class
         _, group = np.unique(self.groups[kept], return_inverse=True)
         size = np.bincount(group)
-        self.notes.append(f"Consistency is over {len(size)} sentences, which the intervals draw.")
+        if self.grouped:
+            self.notes.append(f"Consistency is over {len(size)} sentences, which the intervals draw.")
 
         def figures(predictions: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
             right = np.bincount(group, weights=predictions == labels)
-            accuracy = right[drawn].sum() / size[drawn].sum()
-            return {"accuracy": float(accuracy), "consistency": float((right == size)[drawn].mean())}
+            found = {"accuracy": float(right[drawn].sum() / size[drawn].sum())}
+            return found | ({"consistency": float((right == size)[drawn].mean())} if self.grouped else {})
 
         most_frequent = np.full(len(labels), 2 * labels.sum() >= len(labels))
         chance = figures(most_frequent, np.arange(len(size)))
@@ -331,17 +340,22 @@ class _Answers:
 
     def __call__(self, logits: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
         rows = [self.rows[row] for row in kept]
-        scores = self._scores([self.answers[answer] for answer in logits.argmax(1)], rows)
-        types = np.array([row.answer_type or "" for row in rows])
-        # The script `v1` scores types in a way of its own, which is not told here.
-        kinds = sorted(set(types)) if "" not in types and self.variant != "v1" else []
+        answers = [self.answers[answer] for answer in logits.argmax(1)]
+        scores = of_types = self._scores(answers, rows)
+        if self.kind == "vqa_accuracy":
+            of_types = vqa_type_scores(answers, [row.answers for row in rows], self.variant)
+        types = _types(rows)
 
         def statistic(drawn: np.ndarray) -> dict[str, float]:
             found = {self.kind: float(scores[drawn].mean())}
-            for kind in kinds:
-                of_kind = scores[drawn][types[drawn] == kind]
-                if len(of_kind):
-                    found[f"{self.kind} ({kind})"] = float(of_kind.mean())
+            for names, type_of in types:
+                sizes = np.bincount(type_of[drawn], minlength=len(names))
+                sums = np.bincount(type_of[drawn], weights=of_types[drawn], minlength=len(names))
+                found |= {
+                    f"{self.kind} ({name})": float(total / size)
+                    for name, total, size in zip(names, sums, sizes)  # those without a type come after the names
+                    if size
+                }
             return found
 
         return intervals(statistic, len(kept), options)
@@ -370,6 +384,21 @@ class _Answers:
 
 def _labels(data: Benchmark) -> list[Any]:
     return [row.label for row in data]
+
+
+def _types(rows: list[VqaRow]) -> list[tuple[list[str], np.ndarray]]:
+    """Of answers and of questions the types that the rows name, and the number of each row's; of none the last."""
+    found = []
+    for what, given in (
+        ("", [row.answer_type for row in rows]),
+        ("question type: ", [row.question_type for row in rows]),
+    ):
+        names = sorted({kind for kind in given if kind})
+        numbers = {name: number for number, name in enumerate(names)}
+        found.append(
+            ([what + name for name in names], np.array([numbers.get(kind or "", len(names)) for kind in given]))
+        )
+    return found
 
 
 def _given(row: VqaRow) -> list[str]:

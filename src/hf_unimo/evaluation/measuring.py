@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 from transformers import PreTrainedModel
 
-from ..data.benchmarks.rows import Benchmark
+from ..data.benchmarks.rows import Benchmark, TokenIds
 from ..data.images import BadRowError
 from ..errors import BadInputError
+from ..files import public_text
 from .adapters import Pictures, Texts
 from .blocks import Blocks
 from .bootstrap import Figure, with_intervals
@@ -126,7 +127,9 @@ def check_texts(texts: Sequence[str], data: Benchmark) -> None:
         )
 
 
-def count_truncated(texts: Texts, first: Sequence[str], second: Sequence[str] | None = None) -> int:
+def count_truncated(
+    texts: Texts, first: Sequence[str] | Sequence[TokenIds], second: Sequence[str] | None = None
+) -> int:
     """How many texts will be cut; says so once if there are any."""
     number = texts.count_too_long(first, second)
     if number:
@@ -182,7 +185,7 @@ def finish(
         model_class=type(model).__name__,
         figures=figures,
         protocol=protocol,
-        failures=[{"id": row, "reason": reason} for row, reason in failures],
+        failures=[{"id": row, "reason": public_text(reason)} for row, reason in failures],
         notes=list(notes),
     )
 

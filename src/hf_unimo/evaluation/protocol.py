@@ -6,10 +6,9 @@ import json
 import math
 import os
 import platform
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,7 +23,10 @@ JSON_NAME, MARKDOWN_NAME = "results.json", "results.md"
 CARD_BEGIN, CARD_END = "<!-- hf_unimo: evaluation -->", "<!-- hf_unimo: end of evaluation -->"
 """Between these lines of a model card stand the results; another evaluation writes them anew."""
 
-PACKAGES = ("hf-unimo", "transformers", "torch", "tokenizers", "datasets", "numpy", "pillow", "scikit-learn", "scipy")
+PACKAGES = (
+    *("hf-unimo", "transformers", "torch", "tokenizers", "datasets", "numpy", "pillow", "scikit-learn", "scipy"),
+    *("sacrebleu", "pycocoevalcap"),
+)
 
 HUB_TASKS = {
     "retrieval": ("image-text-retrieval", "Zero-shot image-text retrieval"),
@@ -56,6 +58,7 @@ class Protocol:
         data (`dict`): What the reader says of the data.
         image_size, preprocessing (`dict`): Of the image processor.
         max_text_length (`int`, *optional*), truncated_texts (`int`): In tokens; how many texts were longer.
+        text_input (`str`, *optional*): What texts came as, if not as texts.
         prompts (`list[str]`), prompt_set (`str`, *optional*): Templates around class names.
         scoring (`str`): The stage that scores, and how.
         generation (`dict`): How texts were generated.
@@ -79,6 +82,7 @@ class Protocol:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     max_text_length: int | None = None
     truncated_texts: int = 0
+    text_input: str | None = None
     prompt_set: str | None = None
     prompts: list[str] = field(default_factory=list)
     scoring: str = ""
@@ -246,24 +250,6 @@ def merge_into_card(path: str | os.PathLike, results: Sequence[Result]) -> None:
         before, after = f"{card.text.rstrip()}\n\n", "\n"
     card.text = f"{before}{CARD_BEGIN}\n## Evaluation by hf_unimo\n\n{results_to_markdown(results)}{CARD_END}{after}"
     write_atomically(path, str(card))
-
-
-def public_name(path: str | os.PathLike) -> str:
-    """A Hub id or relative path as it is; of an absolute path the last component, which is no secret."""
-    text = os.fspath(path)
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(text).is_absolute() or text.startswith("~"):
-            return kind(text).name or text
-    return text
-
-
-def public_command(words: Sequence[str]) -> str:
-    """A command line, of each absolute path in it (also as `key=path`) the last component alone."""
-    shown = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        shown.append(f"{key}={public_name(value)}" if equals else public_name(word))
-    return shlex.join(shown)
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ or by a cross encoder's score of all pairs. Features and scores of some rows at 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb
 from typing import cast
@@ -13,13 +13,14 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from ..data.benchmarks.rows import Benchmark, RetrievalRow
+from ..data.benchmarks.rows import Benchmark, RetrievalRow, TokenIds
 from ..errors import BadInputError
 from .adapters import PairAdapter
 from .bootstrap import Figure
 from .measuring import Options, check_texts, count_truncated, finish, intervals, run_rows, start_protocol
-from .metrics.retrieval import ranks
+from .metrics.retrieval import fold_of_images, ranks
 from .protocol import Result
+from .token_ids import TEXT_INPUT, are_token_ids, check_token_ids
 
 
 KS = (1, 5, 10)
@@ -31,9 +32,18 @@ _IMAGES = 16  # encoded at once for matching
 
 
 @dataclass(frozen=True)
+class _Found:
+    """What a gallery gave: the rank of each text's image, and of each image's best text."""
+
+    image_ranks: np.ndarray
+    text_ranks: np.ndarray
+    chance: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class _Gallery:
     images: list[RetrievalRow]
-    texts: list[str]
+    texts: list[str] | list[TokenIds]
     image_of_text: np.ndarray
 
     def texts_of(self) -> list[np.ndarray]:
@@ -48,6 +58,7 @@ def evaluate_retrieval(
     task: str = "retrieval",
     *,
     top_k: int = 128,
+    folds: int = 1,
     allow_repeated: bool = False,
     options: Options | None = None,
 ) -> Result:
@@ -59,18 +70,21 @@ def evaluate_retrieval(
 
     Args:
         adapter ([`PairAdapter`]): The model.
-        data ([`Benchmark`]): Its rows are `RetrievalRow`.
+        data ([`Benchmark`]): Its rows are `RetrievalRow`. Captions that are token ids are for UNIMO-2 alone.
         task (`str`, defaults to `"retrieval"`): `"retrieval"` by contrastive features; `"rerank"`: the `top_k` of each
             query by contrastive features are ordered by their matching scores, all others stay behind them as they
             are; `"matching"`: matching scores of all pairs.
         top_k (`int`, defaults to 128): Candidates of a query that are re-ranked.
+        folds (`int`, defaults to 1): Galleries of as many consecutive images, in the order of the data, into which
+            they are divided; figures are means over them. 5 on Karpathy's test split of COCO is the "1K test". An
+            image that cannot be read is missing from its fold. Intervals draw within the folds.
         allow_repeated (`bool`, defaults to False): Whether captions may repeat where each image has only one: the
             right image of such a caption is not the only right one.
         options ([`Options`], *optional*): How it runs.
 
     Raises:
-        BadInputError: If the model cannot score so, the rows are none of retrieval, texts are empty or repeated, or
-            no row can be used.
+        BadInputError: If the model cannot score so, the rows are none of retrieval or cannot be divided into folds,
+            texts are empty or repeated, token ids are not the model's, or no row of a fold can be used.
     """
     options = options or Options()
     stage = TASKS[task]
@@ -81,10 +95,13 @@ def evaluate_retrieval(
         )
     if stage == "rerank" and top_k < 1:
         raise BadInputError(f"The number of candidates to re-rank is {top_k}; accepted are integers from 1 on.")
-    notes = _check(data, allow_repeated)
-    gallery, failures, figures = _score(adapter, data, stage, top_k, options)
+    notes = _check(adapter, data, allow_repeated)
+    fold = fold_of_images(len(data), folds)
+    gallery, failed, found = _score(adapter, data, fold, stage, top_k, options)
+    figures = _figures(found, options)
     sizes = np.bincount(gallery.image_of_text)
     size = f"; of each query the best {top_k}" if stage == "rerank" else ""
+    failures = [(data[number].id, reason) for number, reason in failed]
     protocol = start_protocol(
         data,
         options,
@@ -96,33 +113,41 @@ def evaluate_retrieval(
         texts=len(gallery.texts),
         captions_per_image=(int(sizes.min()), int(sizes.max())),
         truncated_texts=count_truncated(adapter.texts, gallery.texts),
+        text_input=TEXT_INPUT if are_token_ids(gallery.texts) else None,
         scoring=adapter.scoring[stage] + size,
+        metric_variant=None if folds == 1 else f"mean of {folds} folds of {len(data) // folds} consecutive images",
     )
     return finish(task, adapter.model, options, protocol, figures, failures, notes)
 
 
-def _check(data: Benchmark, allow_repeated: bool) -> list[str]:
+def _check(adapter: PairAdapter, data: Benchmark, allow_repeated: bool) -> list[str]:
     """That the rows fit; what should be said about them."""
     if not all(isinstance(row, RetrievalRow) for row in data):
         raise BadInputError(f"Data {data.name!r} is for {data.task}; accepted are images with captions.")
     captions = [caption for row in data for caption in row.captions]
-    if not all(isinstance(caption, str) for caption in captions):
-        raise BadInputError(f"Data {data.name!r} has captions as token ids; accepted are captions as texts.")
-    check_texts(captions, data)
+    ids = [caption for caption in captions if isinstance(caption, TokenIds)]
+    if ids and len(ids) < len(captions):
+        raise BadInputError(
+            f"Data {data.name!r} has {len(ids)} of {len(captions)} captions as token ids; accepted are all or none."
+        )
+    if ids:
+        check_token_ids(ids, data, adapter.model, adapter.texts.max_length)
+    else:
+        check_texts(captions, data)
     without = sum(not row.captions for row in data)
     if without:
         raise BadInputError(f"Data {data.name!r} has {without} images without captions; each needs at least one.")
-    owners = Counter((caption.strip(), row.id) for row in data for caption in row.captions)
+    owners = Counter((_text(caption), row.id) for row in data for caption in row.captions)
     images = Counter(caption for caption, _ in owners)
     repeated = [caption for caption, number in images.items() if number > 1]
     if not repeated:
         return []
-    number = sum(images[caption] for caption in repeated)
+    number, first = sum(images[caption] for caption in repeated), str(repeated[0])[:60]
     if len(captions) == len(data) and not allow_repeated:
         raise BadInputError(
             f"Data {data.name!r} has one caption an image, but {len(repeated)} captions repeat over {number} of its "
-            f"{len(data)} images (the first: {repeated[0][:60]!r}); accepted are captions that differ, several an "
-            "image, or to allow repeated ones."
+            f"{len(data)} images (the first: {first!r}); accepted are captions that differ, several an image, or to "
+            "allow repeated ones."
         )
     return [
         f"{len(repeated)} captions belong to more than one image ({number} in all); only the image of the row counts "
@@ -130,51 +155,82 @@ def _check(data: Benchmark, allow_repeated: bool) -> list[str]:
     ]
 
 
+def _text(caption: str | TokenIds) -> Hashable:
+    """What makes two captions the same."""
+    return caption.strip() if isinstance(caption, str) else caption.input_ids
+
+
 def _score(
-    adapter: PairAdapter, data: Benchmark, stage: str, top_k: int, options: Options
-) -> tuple[_Gallery, list[tuple[str, str]], dict[str, Figure]]:
+    adapter: PairAdapter, data: Benchmark, fold: np.ndarray, stage: str, top_k: int, options: Options
+) -> tuple[_Gallery, list[tuple[int, str]], list[_Found]]:
+    """All that was scored, the rows that failed and why, and what each fold gave."""
+    numbers = [np.flatnonzero(fold == number) for number in range(fold[-1] + 1)]
     if stage == "matching":
-        gallery, failed, scores = _match_all(adapter, data, options)
-        image_ranks, text_ranks = _ranks_by_scores(gallery, scores)
-    else:
-        image_features, kept, failed = run_rows(
-            "image-features", data, lambda row: row.image.open(), adapter.image_features, options
+        parts = [_match_all(adapter, data, rows, _named("matching", rows, data), options) for rows in numbers]
+        gallery = _gallery(data, np.concatenate([kept for kept, _, _ in parts]))
+        return gallery, [row for _, failed, _ in parts for row in failed], [found for _, _, found in parts]
+    image_features, kept, failed = run_rows(
+        "image-features", data, lambda row: row.image.open(), adapter.image_features, options
+    )
+    gallery = _gallery(data, kept)
+    # Texts of lost images are no candidates, so they are encoded anew if others were lost.
+    text_features = options.blocks.run(
+        f"text-features-{len(gallery.texts)}",
+        len(gallery.texts),
+        options.block_size,
+        lambda start, stop: {"values": adapter.text_features(gallery.texts[start:stop])},
+    )["values"]
+    found = []
+    for number, rows in enumerate(numbers):
+        images = fold[kept] == number
+        if not images.any():
+            raise BadInputError(f"None of the {len(rows)} images of fold {number + 1} could be used.")
+        texts = images[gallery.image_of_text]
+        ranked = _rank_all(
+            adapter,
+            _gallery(data, kept[images]),
+            image_features[images],
+            text_features[texts],
+            top_k if stage == "rerank" else 0,
+            _named(f"matching-top-{top_k}", rows, data),
+            options,
         )
-        gallery = _gallery(data, kept)
-        # Texts of lost images are no candidates, so they are encoded anew if others were lost.
-        text_features = options.blocks.run(
-            f"text-features-{len(gallery.texts)}",
-            len(gallery.texts),
-            options.block_size,
-            lambda start, stop: {"values": adapter.text_features(gallery.texts[start:stop])},
-        )["values"]
-        image_ranks, text_ranks = _rank_all(
-            adapter, gallery, image_features, text_features, top_k if stage == "rerank" else 0, options
-        )
-    figures = _figures(image_ranks, text_ranks, options, _chance(gallery))
-    return gallery, [(data[number].id, reason) for number, reason in failed], figures
+        found.append(ranked)
+    return gallery, failed, found
+
+
+def _named(name: str, rows: np.ndarray, data: Benchmark) -> str:
+    """What a computation over some of the rows is called where it is stored."""
+    return name if len(rows) == len(data) else f"{name}-of-{rows[0]}-to-{rows[-1]}"
 
 
 def _gallery(data: Benchmark, kept: np.ndarray) -> _Gallery:
     images = [cast(RetrievalRow, data[int(row)]) for row in kept]
-    texts = [str(caption).strip() for row in images for caption in row.captions]
-    return _Gallery(images, texts, np.repeat(np.arange(len(images)), [len(row.captions) for row in images]))
+    texts = [caption.strip() if isinstance(caption, str) else caption for row in images for caption in row.captions]
+    image_of_text = np.repeat(np.arange(len(images)), [len(row.captions) for row in images])
+    return _Gallery(images, cast("list[str]", texts), image_of_text)
 
 
 def _rank_all(
-    adapter: PairAdapter, gallery: _Gallery, images: np.ndarray, texts: np.ndarray, top_k: int, options: Options
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rank of each text's image and of each image's best text."""
+    adapter: PairAdapter,
+    gallery: _Gallery,
+    images: np.ndarray,
+    texts: np.ndarray,
+    top_k: int,
+    name: str,
+    options: Options,
+) -> _Found:
+    """By features, and by matching scores, stored as `name`, if `top_k`."""
     texts_of = gallery.texts_of()
     image_of = [np.array([image]) for image in gallery.image_of_text]
     image_ranks, best_images = _contrastive_ranks(texts, images, image_of, top_k)
     text_ranks, best_texts = _contrastive_ranks(images, texts, texts_of, top_k)
     if not top_k:
-        return _best(image_ranks), _best(text_ranks)
+        return _Found(_best(image_ranks), _best(text_ranks), _chance(gallery))
     number = len(texts)
     queries = np.arange(len(images))[:, None] * number + best_texts
     pairs = np.unique(np.concatenate([queries.ravel(), (best_images * number + np.arange(number)[:, None]).ravel()]))
-    scores = _match_pairs(adapter, gallery, pairs, f"matching-top-{top_k}", options)
+    scores = _match_pairs(adapter, gallery, pairs, name, options)
 
     def score(codes: np.ndarray) -> np.ndarray:
         return scores[np.searchsorted(pairs, codes)]
@@ -185,7 +241,7 @@ def _rank_all(
     for image in range(len(images)):
         found = score(image * number + best_texts[image])
         _rerank(text_ranks[image], texts_of[image], best_texts[image], found)
-    return _best(image_ranks), _best(text_ranks)
+    return _Found(_best(image_ranks), _best(text_ranks), _chance(gallery))
 
 
 def _contrastive_ranks(
@@ -221,7 +277,7 @@ def _match_pairs(
 
     def compute(start: int, stop: int) -> Mapping[str, np.ndarray]:
         chosen = slice(starts[start], starts[stop])
-        texts = [gallery.texts[text] for text in text_of_pair[chosen]]
+        texts = cast("list[str]", [gallery.texts[text] for text in text_of_pair[chosen]])
         images = [row.image.open() for row in gallery.images[start:stop]]
         return {"values": adapter.match(images, image_of_pair[chosen] - start, texts)}
 
@@ -229,18 +285,23 @@ def _match_pairs(
 
 
 def _match_all(
-    adapter: PairAdapter, data: Benchmark, options: Options
-) -> tuple[_Gallery, list[tuple[int, str]], np.ndarray]:
-    """Scores of all pairs: `(images, texts)`. Texts of images that are lost are scored and dropped."""
-    whole = _gallery(data, np.arange(len(data)))
+    adapter: PairAdapter, data: Benchmark, rows: np.ndarray, name: str, options: Options
+) -> tuple[np.ndarray, list[tuple[int, str]], _Found]:
+    """
+    By scores of all pairs of some rows: those that were scored, those that failed, and what they gave. Texts of
+    images that are lost are scored and dropped.
+    """
+    whole = _gallery(data, rows)
 
     def compute(images: list[Image.Image]) -> np.ndarray:
         pairs = np.repeat(np.arange(len(images)), len(whole.texts))
         return adapter.match(images, pairs, whole.texts * len(images)).reshape(len(images), -1)
 
     few = replace(options, block_size=_IMAGES, batch_size=_IMAGES)
-    scores, kept, failed = run_rows("matching", data, lambda row: row.image.open(), compute, few)
-    return _gallery(data, kept), failed, scores[:, np.isin(whole.image_of_text, kept)]
+    scores, kept, failed = run_rows(name, whole.images, lambda row: row.image.open(), compute, few)
+    gallery = _gallery(data, rows[kept])
+    found = _Found(*_ranks_by_scores(gallery, scores[:, np.isin(whole.image_of_text, kept)]), _chance(gallery))
+    return rows[kept], [(int(rows[number]), reason) for number, reason in failed], found
 
 
 def _ranks_by_scores(gallery: _Gallery, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -256,17 +317,21 @@ def _ranks_by_scores(gallery: _Gallery, scores: np.ndarray) -> tuple[np.ndarray,
     return np.concatenate(image_ranks), np.array(text_ranks)
 
 
-def _figures(
-    image_ranks: np.ndarray, text_ranks: np.ndarray, options: Options, chance: Mapping[str, float]
-) -> dict[str, Figure]:
-    """Of both directions; texts and images are drawn apart."""
+def _figures(found: Sequence[_Found], options: Options) -> dict[str, Figure]:
+    """Of both directions, means over the galleries; texts and images of each are drawn apart."""
 
-    def statistic(texts: np.ndarray, images: np.ndarray) -> dict[str, float]:
-        image, text = _summary("image", image_ranks[texts]), _summary("text", text_ranks[images])
-        recalls = [value for name, value in (image | text).items() if "recall" in name]
-        return {"mean_recall": float(np.mean(recalls)), **image, **text}
+    def statistic(*drawn: np.ndarray) -> dict[str, float]:
+        parts = [
+            _summary("image", gallery.image_ranks[texts]) | _summary("text", gallery.text_ranks[images])
+            for gallery, texts, images in zip(found, drawn[::2], drawn[1::2])
+        ]
+        means = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+        recalls = [value for name, value in means.items() if "recall" in name]
+        return {"mean_recall": float(np.mean(recalls)), **means}
 
-    return intervals(statistic, (len(image_ranks), len(text_ranks)), options, chance)
+    numbers = [len(queries) for gallery in found for queries in (gallery.image_ranks, gallery.text_ranks)]
+    chance = {name: float(np.mean([gallery.chance[name] for gallery in found])) for name in found[0].chance}
+    return intervals(statistic, numbers, options, chance)
 
 
 def _summary(side: str, found: np.ndarray) -> dict[str, float]:

@@ -6,7 +6,10 @@ ROUGE-L and METEOR 1.5 (by its Java program in pycocoevalcap, extra `captions`).
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -240,21 +243,46 @@ def meteor(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]])
         BadInputError: If Java or pycocoevalcap is missing.
         CheckFailedError: If the program fails.
     """
-    jar = java_program("meteor/meteor-1.5.jar", "METEOR")
-    # "|||" separates the parts of a line.
-    lines = [
-        " ||| ".join(["SCORE", *(" ".join(text).replace("|||", "") for text in (*captions, candidate))])
-        for candidate, captions in zip(candidates, references)
-    ]
-    with java_conversation(["-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]) as (write, read):
-        statistics = []
-        for line in lines:
-            write(line)
-            statistics.append(read())
-        # It answers with the scores of the pictures, and last that of their summed statistics.
-        write(" ||| ".join(["EVAL", *statistics]))
-        scores = np.array([float(read()) for _ in lines])
-        return float(read()), scores
+    with meteor_program() as program:
+        return program.score(program.statistics(candidates, references))
+
+
+@dataclass(frozen=True)
+class MeteorProgram:
+    """The running program of [`meteor`], for scores of several sets. Made by [`meteor_program`]."""
+
+    write: Callable[[str], None]
+    read: Callable[[], str]
+
+    def statistics(self, candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[str]:
+        """What it counts of each picture, in a form of its own."""
+        found = []
+        for candidate, captions in zip(candidates, references):
+            # "|||" separates the parts of a line.
+            texts = (" ".join(text).replace("|||", "") for text in (*captions, candidate))
+            self.write(" ||| ".join(["SCORE", *texts]))
+            found.append(self.read())
+        return found
+
+    def score(self, statistics: Sequence[str]) -> tuple[float, np.ndarray]:
+        """As [`meteor`], from the [`statistics`] of a set of pictures; they may repeat."""
+        # It answers with the scores of the pictures, and last with that of their summed statistics.
+        self.write(" ||| ".join(["EVAL", *statistics]))
+        scores = np.array([float(self.read()) for _ in statistics])
+        return float(self.read()), scores
+
+
+@contextmanager
+def meteor_program() -> Iterator[MeteorProgram]:
+    """Starts the program of [`meteor`], which takes some ten seconds and 2 GB; errors are those of [`meteor`]."""
+    arguments = ["-Xmx2G", "-jar", str(meteor_file()), "-", "-", "-stdio", "-l", "en", "-norm"]
+    with java_conversation(arguments) as (write, read):
+        yield MeteorProgram(write, read)
+
+
+def meteor_file() -> Path:
+    """Where the program of [`meteor`] is. Raises BadInputError if it, or Java, is missing."""
+    return java_program("meteor/meteor-1.5.jar", "METEOR")
 
 
 def _check_metric(name: str) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hf_unimo.errors import BadInputError
+
 
 def retrieval_metrics(
     scores: np.ndarray, image_of_text: np.ndarray | Sequence[int], ks: Sequence[int] = (1, 5, 10)
@@ -41,6 +43,50 @@ def retrieval_metrics(
     text_ranks = np.full(num_images, num_texts)
     np.minimum.at(text_ranks, image_of_text, ranks(scores)[image_of_text, texts])
     return _summary("image", image_ranks, ks) | _summary("text", text_ranks, ks)
+
+
+def folded_retrieval_metrics(
+    scores: np.ndarray, image_of_text: np.ndarray | Sequence[int], folds: int, ks: Sequence[int] = (1, 5, 10)
+) -> dict[str, float]:
+    """
+    Means over folds of the images, each a gallery of its own, as the "1K test" of COCO is reported (e.g. Faghri et
+    al., 2018): five folds of 1,000 of Karpathy's 5,000 test images.
+
+    Args:
+        scores, image_of_text, ks: As for [`retrieval_metrics`].
+        folds (`int`): See [`fold_of_images`].
+
+    Returns:
+        As [`retrieval_metrics`], each the mean over the folds.
+
+    Raises:
+        BadInputError: As [`fold_of_images`].
+    """
+    image_of_text = np.asarray(image_of_text)
+    fold = fold_of_images(len(scores), folds)
+    found = []
+    for number in range(folds):
+        images, texts = np.flatnonzero(fold == number), fold[image_of_text] == number
+        found.append(retrieval_metrics(scores[np.ix_(images, texts)], image_of_text[texts] - images[0], ks))
+    return {name: float(np.mean([metrics[name] for metrics in found])) for name in found[0]}
+
+
+def fold_of_images(images: int, folds: int) -> np.ndarray:
+    """
+    The fold of each image: consecutive images, as many in each fold.
+
+    Returns:
+        `(images,)`, int, from 0.
+
+    Raises:
+        BadInputError: If the images cannot be divided so.
+    """
+    if folds < 1 or images % folds or not images:
+        raise BadInputError(
+            f"{images} images cannot be divided into {folds} folds; accepted are folds from 1 on, as many as divide "
+            "the number of images."
+        )
+    return np.arange(images) // (images // folds)
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:

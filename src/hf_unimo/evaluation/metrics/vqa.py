@@ -142,6 +142,20 @@ def vqa_scores(
     return np.array([leave_one_out_accuracy(sum(row), len(row)) for row in matches])
 
 
+def vqa_type_scores(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], variant: str = "official"
+) -> np.ndarray:
+    """
+    What each question adds to the accuracy of its types: its accuracy, but in the script `v1` the last leave-one-out
+    value alone, so that its means by type do not add up to the mean of all.
+
+    Arguments, result and errors are those of [`vqa_scores`].
+    """
+    if variant != "v1":
+        return vqa_scores(predictions, references, variant)
+    return np.array([min(1.0, sum(row[:-1]) / 3) for row in _matches(predictions, references, variant)])
+
+
 def vqa_accuracy(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
@@ -164,10 +178,9 @@ def vqa_accuracy(
     Raises:
         BadInputError: See `vqa_scores`; also if there is not one type a question.
     """
-    matches = _matches(predictions, references, variant)
-    scores = [leave_one_out_accuracy(sum(row), len(row)) for row in matches]
+    scores = vqa_scores(predictions, references, variant)
     result: dict[str, Any] = {"vqa_accuracy": float(np.mean(scores)), "vqa_variant": variant}
-    of_types = [min(1.0, sum(row[:-1]) / 3) for row in matches] if variant == "v1" else scores
+    of_types = vqa_type_scores(predictions, references, variant)
     for name, types in (("answer_type", answer_types), ("question_type", question_types)):
         if types is not None:
             if len(types) != len(scores):

@@ -1,0 +1,116 @@
+# Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
+"""Texts of the first implementation's files, which are token ids already: no tokenizer makes the model's inputs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any, TypeGuard
+
+import torch
+from transformers import PreTrainedModel
+
+from ..data.benchmarks.rows import Benchmark, CaptionRow, TokenCaptionRow, TokenIds
+from ..errors import BadInputError
+
+
+TEXT_INPUT = "token ids and position ids of the data, without a tokenizer"
+"""What the protocol says of such texts."""
+
+
+def are_token_ids(texts: Sequence[str | TokenIds]) -> TypeGuard[Sequence[TokenIds]]:
+    """Whether these are token ids; texts if not. Both at once are not accepted anywhere."""
+    return bool(texts) and isinstance(texts[0], TokenIds)
+
+
+def check_token_ids(texts: Sequence[TokenIds], data: Benchmark, model: PreTrainedModel, places: int) -> None:
+    """
+    That a model can take token ids.
+
+    Args:
+        texts: All of them.
+        data ([`Benchmark`]), model: Whose.
+        places (`int`): Of how many tokens of a text the model sees the positions; 0 if it makes its own.
+
+    Raises:
+        BadInputError: If the model is no UNIMO-2, whose ids they are, or an id or position is none of the model's.
+    """
+    if model.config.model_type != "unimo2":
+        raise BadInputError(
+            f"Data {data.name!r} has captions as token ids, which are those of UNIMO-2; {type(model).__name__} "
+            "accepts captions as texts."
+        )
+    config: Any = model.config.get_text_config()
+    tokens = set(chain.from_iterable(text.input_ids for text in texts))
+    positions = set(chain.from_iterable(text.position_ids[:places] for text in texts))
+    for what, ids, number in (
+        ("token", tokens, config.vocab_size),
+        ("position", positions, config.max_position_embeddings),
+    ):
+        outside = sorted(found for found in ids if not 0 <= found < number)
+        if outside:
+            raise BadInputError(
+                f"Data {data.name!r} has the {what} id {outside[-1]}; the model accepts 0 to {number - 1}."
+            )
+
+
+def pad_token_ids(
+    texts: Sequence[TokenIds], config: Any, max_length: int, side: str = "right"
+) -> dict[str, torch.Tensor]:
+    """
+    A batch as a tokenizer would make it. Of a text that is too long the last token stays, as after a tokenizer, and
+    the positions are the first ones (first implementation: the first tokens, and the last).
+
+    Args:
+        texts: At least one.
+        config: The model's of texts: padding is `pad_token_id`, at the position before `position_offset`.
+        max_length (`int`): Tokens at most, at least 2.
+        side (`str`, defaults to `"right"`): Where padding goes.
+
+    Returns:
+        `input_ids`, `attention_mask` and `position_ids`, `(texts, longest)`, int64.
+    """
+    rows = [text.input_ids for text in texts]
+    rows = [row if len(row) <= max_length else (*row[: max_length - 1], row[-1]) for row in rows]
+    longest = max(map(len, rows))
+
+    def padded(row: Sequence[int], value: int) -> list[int]:
+        padding = [value] * (longest - len(row))
+        return [*padding, *row] if side == "left" else [*row, *padding]
+
+    before = config.position_offset - 1
+    return {
+        "input_ids": torch.tensor([padded(row, config.pad_token_id) for row in rows]),
+        "attention_mask": torch.tensor([padded([1] * len(row), 0) for row in rows]),
+        "position_ids": torch.tensor([padded(text.position_ids[:max_length], before) for text in texts]),
+    }
+
+
+def caption_rows(data: Benchmark, texts: Any) -> tuple[Benchmark[CaptionRow], list[TokenIds | None]]:
+    """
+    One row a picture of the lines of the first implementation's captioning files, which have one caption each.
+
+    Args:
+        data ([`Benchmark`]): Rows of `TokenCaptionRow`.
+        texts ([`~hf_unimo.evaluation.adapters.Texts`]): Of the model; its tokenizer decodes the references.
+
+    Returns:
+        The pictures, in the order in which they first appear, and the object tokens of each (None without).
+
+    Raises:
+        BadInputError: If pictures have different objects in different lines, or only some have any.
+    """
+    lines: dict[str, list[TokenCaptionRow]] = {}
+    for line in data:
+        lines.setdefault(line.image_id, []).append(line)
+    rows, objects = [], []
+    for image_id, found in lines.items():
+        references = [line.tokens.input_ids for line in found if line.tokens is not None]
+        decoded = texts.tokenizer.batch_decode(references, skip_special_tokens=True) if references else []
+        number = int(image_id) if image_id.isdecimal() else image_id  # COCO's result files have numbers
+        rows.append(CaptionRow(image_id, found[0].image, number, tuple(" ".join(text.split()) for text in decoded)))
+        if len({line.objects for line in found}) > 1:
+            raise BadInputError(f"Data {data.name!r} has different objects of the picture {image_id!r}.")
+        objects.append(found[0].objects)
+    if len({found is None for found in objects}) > 1:
+        raise BadInputError(f"Data {data.name!r} has objects of some pictures; accepted are objects of all, or none.")
+    return replace(data, rows=tuple(rows)), objects
