@@ -11,38 +11,34 @@ byte for byte the same.
 
 import argparse
 import hashlib
-import importlib.util
 import io
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from builder import on_white, write_table
 from datasets import Features, Image, List, Value
+from packages import archives, npm_package, read_member, require
 from PIL import Image as PILImage
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from hf_unimo.errors import BadInputError
 
 
-PACKAGES = {  # what `npm pack` is asked for
-    "data": "emojibase-data@17.0.0",
-    "twemoji": "@iconify-json/twemoji@1.2.5",
-    "fluent": "@iconify-json/fluent-emoji-flat@1.2.6",
-    "noto": "@iconify-json/noto@1.2.9",
-}
-SHA256 = {  # what it must give
-    "data": "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
-    "twemoji": "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
-    "fluent": "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
-    "noto": "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
+PACKAGES = {
+    "data": npm_package("emojibase-data@17.0.0", "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a"),
+    "twemoji": npm_package(
+        "@iconify-json/twemoji@1.2.5", "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7"
+    ),
+    "fluent": npm_package(
+        "@iconify-json/fluent-emoji-flat@1.2.6", "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175"
+    ),
+    "noto": npm_package(
+        "@iconify-json/noto@1.2.9", "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad"
+    ),
 }
 STYLES = ("twemoji", "fluent", "noto")
 UNSEEN_STYLE = "noto"
@@ -109,38 +105,9 @@ def split_of(concept, style):
     return "test" if unseen_concept else "train"
 
 
-def archive_path(directory, key):
-    """Where `npm pack` puts a package below `directory`."""
-    return Path(directory) / (PACKAGES[key].lstrip("@").replace("/", "-").replace("@", "-") + ".tgz")
-
-
-def fetch_packages(directory):
-    """Has npm put the four archives into `directory`. Nothing of them is installed or run."""
-    if shutil.which("npm") is None:
-        raise BadInputError(
-            "npm was not found: install it, or give --packages a folder with the four packed archives."
-        )
-    for name in PACKAGES.values():
-        done = subprocess.run(["npm", "pack", "--silent", name], cwd=directory, capture_output=True, text=True)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise BadInputError(f"`npm pack {name}` failed ({reason}): check the network, or use --packages.")
-
-
-def check_packages(directory):
-    """Refuses a folder in which an archive is missing or is not the published one."""
-    for key, name in PACKAGES.items():
-        path = archive_path(directory, key)
-        if not path.is_file():
-            raise BadInputError(f"{directory} holds no {path.name}: make it there with `npm pack {name}`.")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[key]:
-            raise BadInputError(f"{path} is not the published archive (its SHA-256 differs): fetch it anew.")
-
-
 def read_json(archive, member):
-    """One JSON file of a packed npm package, read without unpacking anything."""
-    with tarfile.open(archive) as tar:
-        return json.load(tar.extractfile(f"package/{member}"))
+    """One JSON file of a packed npm package."""
+    return json.loads(read_member(archive, f"package/{member}"))
 
 
 def read_concepts(archive):
@@ -172,8 +139,7 @@ def render(svg):
     import resvg_py
 
     png = resvg_py.svg_to_bytes(svg_string=svg, width=IMAGE_SIZE, height=IMAGE_SIZE, skip_system_fonts=True)
-    drawing = PILImage.open(io.BytesIO(bytes(png))).convert("RGBA")
-    return PILImage.alpha_composite(PILImage.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
+    return on_white(PILImage.open(io.BytesIO(bytes(png))))
 
 
 def encode_png(image):
@@ -212,13 +178,6 @@ def make_row(concept, image, style):
     }
 
 
-def write_parquet(rows, path):
-    """Writes beside `path` and moves into place."""
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), partial, compression="zstd")
-    os.replace(partial, path)
-
-
 def training_text(rows):
     """For each concept of the training split its label and its full caption, in the forms that a model will read."""
     captions = {row["label"]: ", ".join([row["label"], *row["tags"]]) for row in rows if row["split"] == "train"}
@@ -251,17 +210,15 @@ def write_tokenizer(vocab, merges, directory):
             os.replace(file, directory / file.name)
 
 
-def build(packages, output):
-    """Builds everything below `output` from the archives in `packages`; returns the rows."""
-    check_packages(packages)
-    concepts = read_concepts(archive_path(packages, "data"))
+def build(paths, output):
+    """Builds everything below `output` from the archives, by the keys of `PACKAGES`; returns the rows."""
+    concepts = read_concepts(paths["data"])
     rows = []
     for style in STYLES:
-        rows += make_rows(concepts, read_drawings(archive_path(packages, style)), style)
+        rows += make_rows(concepts, read_drawings(paths[style]), style)
     paired = {row["concept"] for row in rows if row["style"] != UNSEEN_STYLE}
     rows = [row for row in rows if row["concept"] in paired]
-    output.mkdir(parents=True, exist_ok=True)
-    write_parquet(rows, output / "emoji.parquet")
+    write_table(rows, FEATURES, output / "emoji.parquet")
     write_tokenizer(*train_bpe(training_text(rows)), output / "tokenizer")
     return rows
 
@@ -281,12 +238,9 @@ def main(arguments=None):
     parser.add_argument("--packages", type=Path, help="folder with the four packed npm archives (default: fetch them)")
     options = parser.parse_args(arguments)
     try:
-        if importlib.util.find_spec("resvg_py") is None:
-            raise BadInputError("resvg_py was not found: install it with `pip install 'hf-unimo[data]'`.")
-        with tempfile.TemporaryDirectory() as fetched:
-            if options.packages is None:
-                fetch_packages(fetched)
-            rows = build(options.packages or Path(fetched), options.output)
+        require("resvg_py", "data")
+        with archives(PACKAGES, options.packages) as paths:
+            rows = build(paths, options.output)
     except BadInputError as error:
         print(f"build_emoji: {error}", file=sys.stderr)
         return 2

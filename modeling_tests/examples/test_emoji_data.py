@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,12 +15,18 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from examples.data import build_emoji
 from hf_unimo.errors import BadInputError
 from hf_unimo.models.unimo2.tokenization_unimo2 import Unimo2Tokenizer
 
 
-EMOJI = Path(__file__).resolve().parents[2] / "examples" / "data" / "emoji"
+DATA = Path(__file__).resolve().parents[2] / "examples" / "data"
+sys.path.insert(0, str(DATA))
+
+import build_emoji  # noqa: E402
+import packages  # noqa: E402
+
+
+EMOJI = DATA / "emoji"
 PARQUET = EMOJI / "emoji.parquet"
 TOKENIZER = EMOJI / "tokenizer"
 ROWS = {
@@ -217,13 +224,13 @@ def test_missing_tools_and_packages_are_named(monkeypatch, tmp_path, capsys):
         assert message.count("\n") == 1
         return message
 
-    monkeypatch.setattr(build_emoji.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     assert "pip install 'hf-unimo[data]'" in failure()
-    monkeypatch.setattr(build_emoji.importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(build_emoji.shutil, "which", lambda name: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(packages.shutil, "which", lambda name: None)
     assert "npm was not found" in failure()
     assert "npm pack emojibase-data@17.0.0" in failure("--packages", str(tmp_path))
-    build_emoji.archive_path(tmp_path, "data").write_bytes(b"not the package")
+    (tmp_path / build_emoji.PACKAGES["data"].file).write_bytes(b"not the package")
     assert "SHA-256" in failure("--packages", str(tmp_path))
     assert not (tmp_path / "out").exists()
 
@@ -235,10 +242,10 @@ def test_npm_is_asked_for_exact_versions(monkeypatch, tmp_path):
         asked.append(command[-1])
         return subprocess.CompletedProcess(command, 0 if len(asked) < 3 else 1, "", "npm error code E404\n")
 
-    monkeypatch.setattr(build_emoji.shutil, "which", lambda name: name)
-    monkeypatch.setattr(build_emoji.subprocess, "run", run)
+    monkeypatch.setattr(packages.shutil, "which", lambda name: name)
+    monkeypatch.setattr(packages.subprocess, "run", run)
     with pytest.raises(BadInputError, match="E404"):
-        build_emoji.fetch_packages(tmp_path)
+        packages.fetch(build_emoji.PACKAGES.values(), tmp_path)
     assert asked == ["emojibase-data@17.0.0", "@iconify-json/twemoji@1.2.5", "@iconify-json/fluent-emoji-flat@1.2.6"]
 
 
