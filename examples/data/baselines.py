@@ -5,10 +5,12 @@
     python examples/data/baselines.py animals FILE      pixels: logistic regression, nearest neighbour
     python examples/data/baselines.py text FILE         the sentence (column `text`, class in `label`)
     python examples/data/baselines.py entailment FILE   the sentence alone, the picture alone; both, by nearest picture
+    python examples/data/baselines.py captions FILE     the caption of the nearest picture (column `text`)
 
 FILE is what the builder of that name wrote. Trains on the split train and prints the accuracy on validation and test,
-beside that of the most frequent class. Needs the extra `eval` (scikit-learn). Texts are counted as words and pairs of
-words, weighted by TF-IDF; there are no random numbers in it.
+beside that of the most frequent class; of captions CIDEr-D, beside that of the most frequent caption. Needs the extra
+`eval` (scikit-learn). Texts are counted as words and pairs of words, weighted by TF-IDF; there are no random numbers
+in it.
 """
 
 import argparse
@@ -76,6 +78,36 @@ def make_classifier(kind):
     return make_pipeline(stack, LogisticRegression(C=0.01, max_iter=1000))
 
 
+def caption_scores(table):
+    """
+    What captions that are there already reach on pictures that are not: CIDEr-D, 0 to 10.
+
+    Returns:
+        `dict`: As of `accuracies`.
+    """
+    from hf_unimo.evaluation.metrics.captions import cider_d, tokenize_captions
+
+    rows = {split: table.filter(np.asarray(table["split"]) == split).to_pylist() for split in SPLITS}
+    known = [row["text"] for row in rows["train"]]
+    vectors = {split: np.stack([thumbnail(row["image"]) for row in found]) for split, found in rows.items()}
+    frequent = max(sorted(set(known)), key=known.count)
+    found = {"most frequent caption": {}, "caption of the nearest picture": {}}
+    for split in SPLITS[1:]:
+        references = [[row["text"]] for row in rows[split]]
+        nearest = (vectors[split] @ vectors["train"].T).argmax(1)
+        for name, captions in zip(found, ([frequent] * len(references), [known[place] for place in nearest])):
+            found[name][split] = float(cider_d(*tokenize_captions(captions, references)).mean())
+    return found
+
+
+def thumbnail(cell):
+    """16x16 pixels in colour, centred, as one row of length 1: pictures of different sizes can be compared."""
+    image = PILImage.open(io.BytesIO(cell["bytes"])).convert("RGB").resize((16, 16), PILImage.Resampling.BOX)
+    vector = np.asarray(image, dtype=np.float32).ravel() / 255
+    vector -= vector.mean()
+    return vector / max(np.linalg.norm(vector), 1e-12)
+
+
 def accuracies(task, table):
     """
     Args:
@@ -112,7 +144,7 @@ def read_table(path, task):
     """
     if not path.is_file():
         raise BadInputError(f"There is no {path}: name the Parquet file that the builder of {task} wrote.")
-    answer, looks = TASKS[task]
+    answer, looks = TASKS.get(task, ("text", {"nearest picture": ("image", "neighbour")}))
     looked_at = {name for column, _ in looks.values() for name in ([column] if isinstance(column, str) else column)}
     columns = sorted({answer, "split"} | looked_at)
     try:
@@ -131,7 +163,7 @@ def read_table(path, task):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("task", choices=[*TASKS, "captions"])
     parser.add_argument("file", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     try:
@@ -140,8 +172,10 @@ def main(arguments=None):
     except BadInputError as error:
         print(f"baselines: {error}", file=sys.stderr)
         return 2
-    for name, found in accuracies(options.task, table).items():
-        print(f"{name:36}" + "".join(f"  {split} {value:6.1%}" for split, value in found.items()))
+    scores = caption_scores(table) if options.task == "captions" else accuracies(options.task, table)
+    form = ".3f" if options.task == "captions" else "6.1%"
+    for name, found in scores.items():
+        print(f"{name:36}" + "".join(f"  {split} {value:{form}}" for split, value in found.items()))
     return 0
 
 

@@ -775,6 +775,23 @@ def test_emoji_names_tell_their_group(tmp_path, capsys):
     assert found["words"][1] > found["most frequent class"][1] + 0.2
 
 
+def test_a_caption_is_taken_from_the_nearest_picture():
+    def row(shade, text, split):
+        pixels = np.zeros((20, 30, 3), dtype=np.uint8)
+        pixels[:, : 15 if shade > 100 else 30, shade % 3] = shade
+        pixels[5:9] = 255 - shade
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, format="PNG")
+        return {"image": {"bytes": file.getvalue(), "path": None}, "text": text, "split": split}
+
+    texts = {90: "a red house by the sea", 91: "two dogs under a tree", 200: "the moon over the hills"}
+    rows = [row(shade, text, "train") for shade, text in texts.items()] + [row(91, texts[91], "train")]
+    rows += [row(shade - 3, texts[shade], split) for shade in texts for split in ("validation", "test")]
+    found = baselines.caption_scores(pa.Table.from_pylist(rows))
+    assert found["caption of the nearest picture"] == {"validation": pytest.approx(10), "test": pytest.approx(10)}
+    assert 0 < found["most frequent caption"]["test"] < 5  # right for one of three
+
+
 def test_baselines_name_what_is_wrong(monkeypatch, tmp_path, capsys):
     def failure(task, path):
         assert baselines.main([task, str(path)]) == 2
