@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""Encoders trained apart: the model computes what ViT and RoBERTa compute, and a report says what was left out."""
+"""Encoders trained apart: the model computes what ViT, RoBERTa and BERT compute; a report says what was left out."""
 
 import copy
 import os
@@ -10,6 +10,11 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import (
     BertConfig,
+    BertForMaskedLM,
+    BertForPreTraining,
+    BertModel,
+    BertTokenizer,
+    ElectraConfig,
     RobertaConfig,
     RobertaForMaskedLM,
     RobertaForSequenceClassification,
@@ -46,6 +51,11 @@ def vit():
 @pytest.fixture(scope="module")
 def roberta():
     return random(RobertaForMaskedLM, RobertaConfig(**TEXT))
+
+
+@pytest.fixture(scope="module")
+def bert():
+    return random(BertForMaskedLM, BertConfig(**TEXT))
 
 
 @pytest.fixture(scope="module")
@@ -199,14 +209,50 @@ def test_text_states_are_those_of_roberta(config, cls):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("cls", [BertModel, BertForMaskedLM, BertForPreTraining])
+@pytest.mark.parametrize("offset", [1, 2, 5])
+def test_text_states_are_those_of_bert(cls, offset):
+    """Whatever stands before the first word of our table, and up to the last position."""
+    source = random(cls, BertConfig(**TEXT))
+    positions = {"position_offset": offset, "max_position_embeddings": 20 + offset}
+    model = unimo(text=source, text_config=positions)
+    load_encoders(model, text=source)
+    input_ids, mask = texts()
+    whole = torch.randint(3, 60, (2, 20))
+    for ids, words in ((input_ids, mask), (whole, torch.ones_like(whole))):
+        expected = source.base_model(ids, attention_mask=words).last_hidden_state
+        states = model.unimo2.text_model(ids, attention_mask=words).last_hidden_state
+        close(states[words.bool()], expected[words.bool()])
+    types = source.base_model.embeddings.token_type_embeddings.weight
+    table = model.unimo2.text_model.embeddings.position_embeddings.weight
+    assert torch.equal(table[:offset], types[:1].expand(offset, -1))
+
+
+@torch.no_grad()
+def test_bert_with_padding_on_the_left(bert):
+    """Ours counts positions from the first word; BERT does when it is told to."""
+    model = unimo(text=bert)
+    load_encoders(model, text=bert)
+    input_ids, mask = (side.flip(1) for side in texts())
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    expected = bert.bert(input_ids, attention_mask=mask, position_ids=positions).last_hidden_state
+    close(model.unimo2.text_model(input_ids, mask).last_hidden_state[mask.bool()], expected[mask.bool()])
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("tied", [True, False])
-def test_language_head_and_fusion_layers(roberta, tied):
-    """Fusion layers behind RoBERTa's embeddings are RoBERTa, so the head behind them gives its logits."""
-    model = unimo(text=roberta, tie_word_embeddings=tied)
-    report = load_encoders(model, text=roberta)
+@pytest.mark.parametrize("kind", ["roberta", "bert"])
+def test_language_head_and_fusion_layers(kind, tied, request):
+    """
+    Fusion layers behind RoBERTa's embeddings are RoBERTa, so the head behind them gives its logits; likewise BERT's.
+    In float64, as what float32 rounds off of logits is about as large as the tolerance.
+    """
+    source = copy.deepcopy(request.getfixturevalue(kind)).double()
+    model = unimo(text=source, tie_word_embeddings=tied).double()
+    report = load_encoders(model, text=source)
     input_ids, mask = texts()
     text = model.unimo2.text_model
-    expected = roberta(input_ids, attention_mask=mask).logits[mask.bool()]
+    expected = source(input_ids, attention_mask=mask).logits[mask.bool()]
     states = text(input_ids, attention_mask=mask).last_hidden_state
     close(model.lm_head(states)[mask.bool()], expected)
 
@@ -220,19 +266,23 @@ def test_language_head_and_fusion_layers(roberta, tied):
 
 
 @torch.no_grad()
-def test_untied_language_head_of_the_checkpoint():
-    source = random(RobertaForMaskedLM, RobertaConfig(**TEXT, tie_word_embeddings=False))
+@pytest.mark.parametrize(
+    "config, cls, head",
+    [(RobertaConfig, RobertaForMaskedLM, "lm_head"), (BertConfig, BertForMaskedLM, "cls.predictions")],
+)
+def test_untied_language_head_of_the_checkpoint(config, cls, head):
+    source = random(cls, config(**TEXT, tie_word_embeddings=False)).double()
     input_ids, mask = texts()
     expected = source(input_ids, attention_mask=mask).logits[mask.bool()]
-    model = unimo(text=source, tie_word_embeddings=False)
+    model = unimo(text=source, tie_word_embeddings=False).double()
     load_encoders(model, text=source)
     states = model.unimo2.text_model(input_ids, attention_mask=mask).last_hidden_state
     close(model.lm_head(states)[mask.bool()], expected)
 
-    tied = unimo(text=source)
+    tied = unimo(text=source).double()
     report = load_encoders(tied, text=source)
-    assert "shares its word embeddings" in report.unused["lm_head.decoder.weight"]
-    assert torch.equal(tied.lm_head.decoder.weight, source.roberta.embeddings.word_embeddings.weight)
+    assert "shares its word embeddings" in report.unused[f"{head}.decoder.weight"]
+    assert torch.equal(tied.lm_head.decoder.weight, source.get_input_embeddings().weight)
 
 
 def test_models_without_language_head(vit, roberta):
@@ -252,15 +302,22 @@ def test_models_without_language_head(vit, roberta):
     assert equal(states[0], states[2]) and equal(states[1], states[3])
 
 
-def test_checkpoint_without_language_head(roberta):
-    source = random(RobertaModel, roberta.config)
+@pytest.mark.parametrize("cls, name", [(RobertaModel, "roberta"), (BertModel, "bert")])
+@pytest.mark.parametrize("from_disk", [False, True])
+def test_checkpoint_without_language_head(cls, name, from_disk, request, tmp_path):
+    """From a directory transformers makes one up, which must not reach ours."""
+    source = random(cls, request.getfixturevalue(name).config)
     model = unimo(text=source)
+    if from_disk:
+        source.save_pretrained(tmp_path)
+        source = tmp_path
     report = load_encoders(model, text=source)
     assert {name for name in report.missing if "lm_head" in name} == {
         f"lm_head.{name}"
         for name in ("dense.weight", "dense.bias", "layernorm.weight", "layernorm.bias", "decoder.bias")
     }
-    assert set(report.unused) == {"roberta.pooler.dense.weight", "roberta.pooler.dense.bias"}
+    where = "text: pooler" if from_disk else f"{name}.pooler"
+    assert set(report.unused) == {f"{where}.dense.weight", f"{where}.dense.bias"}
 
 
 # Fewer layers, fewer positions
@@ -289,6 +346,17 @@ def test_fewer_layers_take_the_first(vit, roberta):
     assert not any(name.startswith(("roberta.encoder.layer.2", "vit.layers.1.")) for name in names)
     text = report.summary()
     assert "the fusion encoder gets the first 1" in text and "20 positions" in text
+
+
+@torch.no_grad()
+def test_fewer_positions_of_bert(bert):
+    model = unimo(text=bert, text_config={"max_position_embeddings": 12})
+    report = load_encoders(model, text=bert)
+    input_ids = texts()[0][:1, :10]
+    close(model.unimo2.text_model(input_ids).last_hidden_state, bert.bert(input_ids).last_hidden_state)
+    assert any("Of the 20 positions" in remark and "first 10 are taken" in remark for remark in report.remarks)
+    message = "`max_position_embeddings` 23, .* BertForMaskedLM 20 and 2 before its first; no more"
+    refused(message, unimo(text=bert, text_config={"max_position_embeddings": 23}), text=bert)
 
 
 def test_chosen_layers(roberta):
@@ -362,8 +430,10 @@ def test_unreadable_checkpoints(vit, roberta, saved, tmp_path):
     refused("no such directory", model, text="nowhere/at-all")
     refused("is of model type 'unimo2'; accepted: roberta", model, text=unimo())
     refused("is of model type 'roberta'; accepted: vit", model, vision=saved / "roberta")
-    BertConfig().save_pretrained(tmp_path / "bert")
-    refused("bert is of model type 'bert'; accepted: roberta, xlm-roberta", model, text=tmp_path / "bert")
+    ElectraConfig().save_pretrained(tmp_path / "electra")
+    refused(
+        "electra is of model type 'electra'; accepted: roberta, xlm-roberta, bert", model, text=tmp_path / "electra"
+    )
     refused("cannot be loaded", model, text=directory("empty"))
 
     garbage = directory("garbage")
@@ -463,10 +533,35 @@ def test_silent_differences_are_warned_of(vit, roberta):
     assert model.config.vision_config.hidden_act == "relu"
     assert report.summary().count("WARNING: ") == 4
 
-    decoder = copy.deepcopy(roberta)
-    decoder.config.is_decoder = True
-    assert "only earlier words" in load_encoders(unimo(text=roberta), text=decoder).warnings[0]
     assert not load_encoders(unimo(vision=vit, text=roberta), vit, roberta).warnings
+
+
+def test_activation_of_the_language_head():
+    """RoBERTa's has "gelu" whatever its layers have, BERT's that of its layers."""
+    for config, cls, number in ((RobertaConfig, RobertaForMaskedLM, 1), (BertConfig, BertForMaskedLM, 0)):
+        source = random(cls, config(**TEXT, hidden_act="relu"))
+        assert len(load_encoders(unimo(text=source), text=source).warnings) == number
+    warnings = load_encoders(unimo(text=source, grounded_config={"hidden_act": "gelu"}), text=source).warnings
+    assert len(warnings) == 2 and "language head has 'gelu', that of the" in warnings[1] and "'relu'" in warnings[1]
+
+
+@pytest.mark.parametrize("kind", ["roberta", "bert"])
+@pytest.mark.parametrize(
+    "key, value", [("is_decoder", True), ("add_cross_attention", True), ("position_embedding_type", "relative_key")]
+)
+def test_what_is_no_encoder_with_a_position_table_is_refused(kind, key, value, request, tmp_path):
+    source = copy.deepcopy(request.getfixturevalue(kind))
+    model = unimo(text=source)
+    setattr(source.config, key, value)
+    message = f"has `{key}` {value!r}; only {_accepted(value)} is accepted"
+    refused(message, model, text=source)
+    source.config.save_pretrained(tmp_path)
+    with pytest.raises(BadInputError, match=message):
+        encoder_config(text=tmp_path)
+
+
+def _accepted(value):
+    return "'absolute'" if isinstance(value, str) else "False"
 
 
 # Configuration and report
@@ -488,6 +583,42 @@ def test_encoder_config(saved):
         "grounded_config": width,
     }
     assert encoder_config() == {}
+
+
+def test_encoder_config_of_bert(tmp_path):
+    """Two positions before the first word; the ids that its configuration lacks are those of the tokenizer beside."""
+    BertConfig(**TEXT).save_pretrained(tmp_path)
+    layers = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "hidden_act": "gelu"}
+    fusion = layers | {"num_hidden_layers": 4, "layer_norm_eps": 1e-5}
+    text = fusion | {"vocab_size": 60, "max_position_embeddings": 22, "position_offset": 2}
+    without = {"bos_token_id": None, "pad_token_id": 0, "eos_token_id": None}
+    assert encoder_config(text=tmp_path) == {
+        "vision_config": {"hidden_size": 32},
+        "text_config": text | without,
+        "grounded_config": fusion,
+    }
+    assert encoder_config(text=BertModel(BertConfig(**TEXT)))["text_config"] == text | without
+    words = ["[PAD]", "[UNK]", "cat", "[SEP]", "##s", "[MASK]", "[CLS]"]
+    BertTokenizer({word: index for index, word in enumerate(words)}).save_pretrained(tmp_path)
+    ids = {"bos_token_id": 6, "pad_token_id": 0, "eos_token_id": 3}
+    assert encoder_config(text=tmp_path)["text_config"] == text | ids
+    BertConfig().save_pretrained(tmp_path)
+    values = encoder_config(text=tmp_path)
+    assert [values[f"{name}_config"]["layer_norm_eps"] for name in ("text", "grounded")] == [1e-12, 1e-12]
+
+
+def test_report_of_bert(bert):
+    """Every weight is used or unused, and what becomes of the token types is said."""
+    source = random(BertForPreTraining, bert.config)
+    report = load_encoders(unimo(text=source), text=source)
+    duplicates = {"cls.predictions.decoder.bias", "cls.predictions.bias", "cls.predictions.decoder.weight"}
+    assert set(report.used) | set(report.unused) | duplicates == set(source.state_dict()) | duplicates
+    assert set(report.unused) == {
+        f"{name}.{kind}" for name in ("bert.pooler.dense", "cls.seq_relationship") for kind in ("weight", "bias")
+    }
+    assert not any(name.startswith(("lm_head", "unimo2.text_model")) for name in report.missing)
+    text = report.summary()
+    assert "first token type of the text checkpoint" in text and "Position 0 of the text checkpoint" in text
 
 
 def test_report(vit, roberta):

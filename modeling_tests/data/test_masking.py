@@ -11,7 +11,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders
 from tokenizers.models import WordLevel, WordPiece
-from transformers import TokenizersBackend
+from transformers import BertTokenizer, TokenizersBackend
 
 from hf_unimo.data.masking import WholeWordMasking, word_start_ids
 from hf_unimo.data.schedule import row_generators
@@ -100,6 +100,34 @@ def test_whole_words_and_never_special_tokens(tokenizer, batch):
                 if end > start:
                     word = text[:end].count(" ")
                     assert state.setdefault(word, hidden[row, position]) == hidden[row, position]
+
+
+def test_whole_words_of_word_pieces():
+    """A word begins at every piece without "##", with a blank before it or not; a comma is a word of its own."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##believ", "##able", "cat", "##s", "face", "##palm"]
+    tokenizer = BertTokenizer({word: index for index, word in enumerate([*words, ",", "-", "##,"])})
+    assert word_start_ids(tokenizer).tolist() == [not word.startswith("##") for word in [*words, ",", "-", "##,"]]
+    masking = WholeWordMasking.from_tokenizer(tokenizer, ratio=0.4)
+    assert masking.mask_token_id == 4 and masking.special_token_ids.tolist() == [0, 1, 2, 3, 4]
+    assert masking.replacement_ids.min() == 5
+    batch = tokenizer(
+        ["Unbelievable cats, facepalm-cats xyz", "unbelievable"], ["cats", "cats"], padding=True, return_tensors="pt"
+    )
+    expected = "[CLS] un ##believ ##able cat ##s , face ##palm - cat ##s [UNK] [SEP] cat ##s [SEP]"
+    assert tokenizer.convert_ids_to_tokens(batch.input_ids[0]) == expected.split()
+    groups = [[1, 2, 3], [4, 5], [6], [7, 8], [9], [10, 11], [14, 15]]
+    special = torch.isin(batch.input_ids, torch.arange(5))
+    single = replace(masking, ratio=0.05, longest_span=1, min_masked=0)
+    seen = set()
+    for seed in range(60):
+        ids, labels = masking(batch.input_ids, batch.attention_mask, generator=seeded(seed))
+        hidden = labels != -100
+        assert not (hidden & special).any() and torch.equal(ids[~hidden], batch.input_ids[~hidden])
+        for group in groups:
+            assert hidden[0, group].all() or not hidden[0, group].any()
+        one = (single(batch.input_ids, batch.attention_mask, generator=seeded(seed))[1][0] != -100).nonzero().flatten()
+        seen.add(tuple(one.tolist()))
+    assert seen == {tuple(group) for group in groups}
 
 
 def test_amount(tokenizer, batch):

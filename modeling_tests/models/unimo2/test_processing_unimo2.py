@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
+from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, BertTokenizer
 from transformers.utils import is_torchvision_available
 
 from hf_unimo.models.unimo2.image_processing_pil_unimo2 import Unimo2ImageProcessorPil
@@ -96,6 +96,21 @@ def test_save_and_reload_through_the_auto_classes(processor, images, tmp_path):
             assert torch.equal(found[name], expected[name])
     assert type(AutoTokenizer.from_pretrained(tmp_path)) is Unimo2Tokenizer
     assert type(AutoImageProcessor.from_pretrained(tmp_path, backend="pil")) is Unimo2ImageProcessorPil
+
+
+def test_tokenizer_of_another_encoder(images, tmp_path):
+    """BERT's: no segments unless asked for, as captioning means something else by them; saved and loaded as it is."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "##s"]
+    tokenizer = BertTokenizer({word: index for index, word in enumerate(words)})
+    processor = Unimo2Processor(build_image_processor(size=16), tokenizer)
+    processor.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "unimo2"}', encoding="utf-8")
+    for found in (processor, Unimo2Processor.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)):
+        assert type(found) is Unimo2Processor and type(found.tokenizer) is BertTokenizer
+        batch = found(images=images, text=["a cat", "Cats"], text_pair=["a", "a cat"], return_tensors="pt")
+        assert set(batch) == {"input_ids", "attention_mask", "pixel_values"}
+        assert batch["input_ids"].tolist() == [[2, 5, 6, 3, 5, 3, 0], [2, 6, 7, 3, 5, 6, 3]]
+    assert processor(text="a", text_pair="cat", return_token_type_ids=True)["token_type_ids"] == [0, 0, 0, 1, 1]
 
 
 @pytest.mark.slow

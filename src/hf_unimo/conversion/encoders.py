@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """
 Starts a UNIMO-2 model from encoders that were trained apart: transformers' ViT becomes the vision encoder,
-transformers' RoBERTa the text encoder and, with the same layers, the fusion encoder.
+transformers' RoBERTa or BERT the text encoder and, with the same layers, the fusion encoder.
 
 What the parts of a checkpoint become, and where the two differ:
 
@@ -13,7 +13,11 @@ What the parts of a checkpoint become, and where the two differ:
 * **RoBERTa** has our architecture but for token types, of which the encoder by itself uses the first: its row is added
   to the position table, which leaves every state the same. (Added to the words it would change the language head,
   which shares them.)
-* **RoBERTa's language head** becomes `lm_head`, where the model and the checkpoint have one.
+* **BERT** is RoBERTa with positions counted from 0 on, so the same is done with its first token
+  type. Its rows are put behind those of our table that stand before a text's first word
+  (`position_offset`, 2); these hold the token type alone, and only padding stands there. The second token type, that
+  of the second text of a pair, is dropped.
+* **Their language heads** become `lm_head`, where the model and the checkpoint have one.
 
 Poolers and classifiers of a checkpoint have no counterpart. Dictionary, poolers, contrastive part and other heads of
 the model keep their values.
@@ -29,17 +33,31 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import logging
 
 from ..errors import BadInputError
-from ..models.unimo2.configuration_unimo2 import Unimo2VisionConfig
+from ..models.unimo2.configuration_unimo2 import Unimo2TextConfig, Unimo2VisionConfig
 from ..models.unimo2.modeling_unimo2 import Unimo2Model, Unimo2PreTrainedModel, Unimo2VisionEmbeddings
 
 
 Source = str | os.PathLike | PreTrainedModel
 
-_TYPES = {"vision": ("vit",), "text": ("roberta", "xlm-roberta")}
-"""Kind of a checkpoint -> the model types that are accepted; those of one kind name their weights alike."""
+_TYPES = {"vision": ("vit",), "text": ("roberta", "xlm-roberta", "bert")}
+"""
+Kind of a checkpoint -> the model types that are accepted; inside of their base models those of one kind name their
+weights alike.
+"""
+
+_ENCODER_ONLY = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
+"""Key of a text checkpoint's configuration -> the value with which it computes what our encoders do."""
 
 _ENCODERS = {"vision": "vision", "text": "text", "grounded": "fusion"}
 """Encoder of ours -> what messages call it."""
@@ -56,14 +74,15 @@ def _affine(modules: dict[str, str]) -> dict[str, str]:
     return {f"{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in modules.items() for kind in ("weight", "bias")}
 
 
+# Theirs by their names in the checkpoint's base model, layers by those in a layer; language heads by their full names.
 _VISION_POSITIONS = "vision_model.embeddings.position_embeddings"
 _VISION_WEIGHTS = {
-    "vit.embeddings.cls_token": "vision_model.embeddings.cls_token",
-    "vit.embeddings.position_embeddings": _VISION_POSITIONS,
+    "embeddings.cls_token": "vision_model.embeddings.cls_token",
+    "embeddings.position_embeddings": _VISION_POSITIONS,
     **_affine(
         {
-            "vit.embeddings.patch_embeddings.projection": "vision_model.embeddings.patch_embedding",
-            "vit.layernorm": "vision_model.layernorm",
+            "embeddings.patch_embeddings.projection": "vision_model.embeddings.patch_embedding",
+            "layernorm": "vision_model.layernorm",
         }
     ),
 }
@@ -82,11 +101,11 @@ _VISION_LAYER = _affine(
 _QKV_BIASES = {f"attention.{kind}_proj.bias" for kind in "qkv"}
 _TEXT_POSITIONS = "text_model.embeddings.position_embeddings.weight"
 _TEXT_WEIGHTS = {
-    "roberta.embeddings.word_embeddings.weight": "text_model.embeddings.word_embeddings.weight",
-    "roberta.embeddings.position_embeddings.weight": _TEXT_POSITIONS,
-    **_affine({"roberta.embeddings.LayerNorm": "text_model.embeddings.layernorm"}),
+    "embeddings.word_embeddings.weight": "text_model.embeddings.word_embeddings.weight",
+    "embeddings.position_embeddings.weight": _TEXT_POSITIONS,
+    **_affine({"embeddings.LayerNorm": "text_model.embeddings.layernorm"}),
 }
-_TOKEN_TYPES = "roberta.embeddings.token_type_embeddings.weight"
+_TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 _TEXT_LAYER = _affine(
     {
         "attention.self.query": "self_attn.q_proj",
@@ -99,11 +118,20 @@ _TEXT_LAYER = _affine(
         "output.LayerNorm": "layer_norm2",
     }
 )
-_LANGUAGE_OUTPUT = "lm_head.decoder.weight"
 _LANGUAGE_HEAD = _affine(
-    {"lm_head.dense": "lm_head.dense", "lm_head.layer_norm": "lm_head.layernorm", "lm_head.decoder": "lm_head.decoder"}
+    {
+        "lm_head.dense": "lm_head.dense",
+        "lm_head.layer_norm": "lm_head.layernorm",
+        "lm_head.decoder": "lm_head.decoder",
+        "cls.predictions.transform.dense": "lm_head.dense",
+        "cls.predictions.transform.LayerNorm": "lm_head.layernorm",
+        "cls.predictions.decoder": "lm_head.decoder",
+    }
 )
-_LAYERS = {"vision": "vit.layers.", "text": "roberta.encoder.layer."}
+"""RoBERTa's and BERT's; a checkpoint has one of them, or none."""
+_LANGUAGE_HEAD_PREFIXES = ("lm_head.", "cls.predictions.")
+_LANGUAGE_OUTPUTS = tuple(f"{prefix}decoder.weight" for prefix in _LANGUAGE_HEAD_PREFIXES)
+_LAYERS = {"vision": "layers.", "text": "encoder.layer."}
 _NO_COUNTERPART = "without a counterpart in UNIMO-2"
 
 
@@ -157,8 +185,8 @@ def load_encoders(
     grounded_layers: Sequence[int] | None = None,
 ) -> EncoderReport:
     """
-    Copies the weights of a ViT into the vision encoder, and those of a RoBERTa into the text encoder, the fusion
-    encoder and the language head. See the top of this file for what differs.
+    Copies the weights of a ViT into the vision encoder, and those of a RoBERTa or a BERT into the text encoder, the
+    fusion encoder and the language head. See the top of this file for what differs.
 
     An encoder with fewer layers than the checkpoint gets the first ones; the position table of a text encoder with
     fewer positions likewise.
@@ -166,7 +194,7 @@ def load_encoders(
     Args:
         model: A [`Unimo2Model`] or any head, changed in place.
         vision (*optional*): A directory (or Hub id) of transformers' ViT, with or without a head, or the model itself.
-        text (*optional*): The same of transformers' RoBERTa or XLM-RoBERTa.
+        text (*optional*): The same of transformers' RoBERTa, XLM-RoBERTa or BERT.
         vision_layers, text_layers, grounded_layers (*optional*): Indices of the checkpoint's layers that the vision,
             the text and the fusion encoder get, instead of the first; for example `range(6)` and `range(6, 12)` to
             divide a RoBERTa between text and fusion encoder.
@@ -198,7 +226,9 @@ def encoder_config(vision: Source | None = None, text: Source | None = None) -> 
     preset with them makes a model that [`load_encoders`] fills with nothing left out.
 
     Args:
-        vision, text (*optional*): As for [`load_encoders`]; only their configurations are read.
+        vision, text (*optional*): As for [`load_encoders`]; only their configurations are read and, for the ids of
+            the tokens that begin, pad and end a text, which a BERT's lacks, the tokenizer beside it. Without one (a
+            model has none) those ids are None, and captions are generated only when they are set.
 
     Returns:
         Overrides of `vision_config`, of `text_config` and, as the fusion encoder gets the text encoder's layers, of
@@ -220,7 +250,7 @@ def encoder_config(vision: Source | None = None, text: Source | None = None) -> 
     if configs["vision"] is not None:
         values["vision_config"] |= _image_values(configs["vision"])
     if configs["text"] is not None:
-        values["text_config"] |= _text_values(configs["text"])
+        values["text_config"] |= _text_values(configs["text"]) | _token_ids(configs["text"], text)
     return values
 
 
@@ -233,7 +263,6 @@ class _Checkpoint:
     def __init__(self, kind: str, source: Source, config: Any):
         self.config = config
         self.name = _called(kind, source)
-        self.layers = _LAYERS[kind]
         absent: set[str] = set()
         self.unknown: list[str] = []
         if isinstance(source, PreTrainedModel):
@@ -246,7 +275,9 @@ class _Checkpoint:
                 raise BadInputError(
                     f"The {self.name} has {name} of shape {tuple(found)}, its configuration asks for {tuple(wanted)}."
                 )
-        prefix = f"{model.base_model_prefix}." if model.base_model is model else ""
+        self.base = f"{model.base_model_prefix}."
+        self.layers = self.base + _LAYERS[kind]
+        prefix = self.base if model.base_model is model else ""
         self.weights = {prefix + name: value for name, value in model.state_dict().items() if name not in absent}
         self.duplicates = {prefix + name for name in model.all_tied_weights_keys}
 
@@ -267,7 +298,7 @@ class _Plan:
         """All of the vision encoder."""
         ours, theirs = self.config.vision_config, _image_values(checkpoint.config)
         self._check("vision", checkpoint, {key: theirs[key] for key in ("patch_size", "num_channels")})
-        self._add_all(checkpoint, _VISION_WEIGHTS)
+        self._add_all(checkpoint, _in(checkpoint.base, _VISION_WEIGHTS))
         if checkpoint.config.qkv_bias:
             self._add_layers("vision", checkpoint, layers, _VISION_LAYER)
         else:
@@ -294,25 +325,25 @@ class _Plan:
     ) -> None:
         """All of the text encoder, the layers of the fusion encoder and the language head."""
         theirs = _text_values(checkpoint.config)
-        self._check("text", checkpoint, {key: theirs[key] for key in ("vocab_size", "position_offset")})
+        counted = () if _is_bert(checkpoint.config) else ("position_offset",)
+        self._check("text", checkpoint, {key: theirs[key] for key in ("vocab_size", *counted)})
         self._check("grounded", checkpoint, {})
-        self._add_all(checkpoint, _TEXT_WEIGHTS)
+        self._add_all(checkpoint, _in(checkpoint.base, _TEXT_WEIGHTS))
         self._adapt_positions(checkpoint)
         self._add_layers("text", checkpoint, text_layers, _TEXT_LAYER)
         self._add_layers("grounded", checkpoint, grounded_layers, _TEXT_LAYER)
-        if checkpoint.config.is_decoder:
-            self.report.warnings.append(
-                f"In the {checkpoint.name}, a decoder, words see only earlier words; here they see each other."
-            )
         if self.has_language_head:
             names = {theirs: ours for theirs, ours in _LANGUAGE_HEAD.items() if theirs in checkpoint.weights}
             if self.config.tie_word_embeddings:
-                names.pop(_LANGUAGE_OUTPUT, None)
+                names = {theirs: ours for theirs, ours in names.items() if theirs not in _LANGUAGE_OUTPUTS}
             self._add_all(checkpoint, names)
+            # Ours has the fusion encoder's activation, BERT's that of its layers, RoBERTa's "gelu" in any case.
             act = self.config.grounded_config.hidden_act
-            if names and act != "gelu":
-                # Ours has the fusion encoder's activation, RoBERTa's has this one whatever its layers have.
-                self.report.warnings.append(f'The language head has {act!r}, that of the {checkpoint.name} "gelu".')
+            their_act = checkpoint.config.hidden_act if _is_bert(checkpoint.config) else "gelu"
+            if names and act != their_act:
+                self.report.warnings.append(
+                    f"The language head has {act!r}, that of the {checkpoint.name} {their_act!r}."
+                )
         self._add_unused(checkpoint)
 
     def execute(self) -> EncoderReport:
@@ -369,10 +400,8 @@ class _Plan:
             )
         for place, index in enumerate(chosen):
             prefix = f"{checkpoint.layers}{index}."
-            self._add_all(
-                checkpoint,
-                {prefix + theirs: f"{encoder}_model.layers.{place}.{ours}" for theirs, ours in names.items()},
-            )
+            placed = {theirs: f"{encoder}_model.layers.{place}.{ours}" for theirs, ours in names.items()}
+            self._add_all(checkpoint, _in(prefix, placed))
         if chosen != list(range(found)):
             what = f"the first {wanted}" if chosen == list(range(wanted)) else str(chosen)
             self.report.remarks.append(
@@ -387,27 +416,34 @@ class _Plan:
         self.report.remarks.append(f"The {checkpoint.name} has no biases of queries, keys and values; they are zero.")
 
     def _adapt_positions(self, checkpoint: _Checkpoint) -> None:
-        """As many positions as the model has, each with the token type that RoBERTa uses by default."""
-        name, wanted = self.prefix + _TEXT_POSITIONS, self.config.text_config.max_position_embeddings
-        found = len(self.tensors[name])
+        """As many positions as the model has, each with the token type that the checkpoint uses by default."""
+        name, config = self.prefix + _TEXT_POSITIONS, self.config.text_config
+        before = config.position_offset if _is_bert(checkpoint.config) else 0
+        table, wanted = self.tensors[name], config.max_position_embeddings - before
+        found = len(table)
         if wanted > found:
+            more = f" and {before} before its first" if before else ""
             raise BadInputError(
-                f"The text encoder has `max_position_embeddings` {wanted}, the {checkpoint.name} {found}; no more "
-                "than that are accepted."
+                f"The text encoder has `max_position_embeddings` {wanted + before}, the {checkpoint.name} {found}"
+                f"{more}; no more than that are accepted."
             )
         if wanted < found:
-            self.tensors[name] = self.tensors[name][:wanted]
+            table = table[:wanted]
             self.report.remarks.append(
                 f"Of the {found} positions of the {checkpoint.name} the first {wanted} are taken."
             )
-        types = checkpoint.weights.get(_TOKEN_TYPES)
-        if types is not None:
-            self.tensors[name] = self.tensors[name].float() + types[0].float()
-            self.report.used[_TOKEN_TYPES] = [name]
+        if before:
+            table = torch.cat([table.new_zeros(before, table.shape[1]), table])
+            self.report.remarks.append(f"Position 0 of the {checkpoint.name} is {before} here; padding stands before.")
+        types = checkpoint.weights.get(checkpoint.base + _TOKEN_TYPES)
+        if types is not None and len(types):
+            table = table.float() + types[0].float()
+            self.report.used[checkpoint.base + _TOKEN_TYPES] = [name]
             others = f"; the other {len(types) - 1} are dropped" if len(types) > 1 else ""
             self.report.remarks.append(
                 f"The first token type of the {checkpoint.name} is part of the position table{others}."
             )
+        self.tensors[name] = table
 
     def _add_unused(self, checkpoint: _Checkpoint) -> None:
         """What is left; a tensor of two names is listed by one of them, and not at all if it is used."""
@@ -417,14 +453,19 @@ class _Plan:
                 continue
             if name.startswith(checkpoint.layers):
                 reason = "in layers that no encoder takes"
-            elif name.startswith("lm_head.") and not self.has_language_head:
+            elif name.startswith(_LANGUAGE_HEAD_PREFIXES) and not self.has_language_head:
                 reason = "the model has no language head"
-            elif name == _LANGUAGE_OUTPUT:
+            elif name in _LANGUAGE_OUTPUTS:
                 reason = "the model's language head shares its word embeddings"
             else:
                 reason = _NO_COUNTERPART
             self.report.unused[name] = reason
         self.report.unused |= dict.fromkeys(checkpoint.unknown, _NO_COUNTERPART)
+
+
+def _in(prefix: str, names: dict[str, str]) -> dict[str, str]:
+    """A table of names whose first ones are given by what follows `prefix`."""
+    return {prefix + theirs: ours for theirs, ours in names.items()}
 
 
 def _interpolate_positions(table: torch.Tensor, theirs: dict[str, Any], image_size: int) -> torch.Tensor:
@@ -454,12 +495,35 @@ def _side(key: str, value: Any) -> int:
     return sides.pop()
 
 
+def _is_bert(config: Any) -> bool:
+    """Whether a text checkpoint is a BERT, whose first word stands at position 0, and not a RoBERTa."""
+    return config.model_type == "bert"
+
+
 def _text_values(config: Any) -> dict[str, Any]:
-    """Keys of [`Unimo2TextConfig`] about tokens and positions that a RoBERTa's configuration implies."""
-    if config.pad_token_id is None:
+    """Keys of [`Unimo2TextConfig`] about words and positions that a text checkpoint's configuration implies."""
+    before = Unimo2TextConfig.position_offset if _is_bert(config) else 0
+    if not before and config.pad_token_id is None:
         raise BadInputError("The text checkpoint has no `pad_token_id`, from which RoBERTa's positions are counted.")
-    keys = ("vocab_size", "max_position_embeddings", "bos_token_id", "pad_token_id", "eos_token_id")
-    return {key: getattr(config, key) for key in keys} | {"position_offset": config.pad_token_id + 1}
+    return {
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": before + config.max_position_embeddings,
+        "position_offset": before or config.pad_token_id + 1,
+    }
+
+
+def _token_ids(config: Any, source: Source | None) -> dict[str, Any]:
+    """Ids that a text begins, pads and ends with. A BERT's configuration lacks two; its tokenizer knows them."""
+    names = {"bos_token_id": "cls_token_id", "pad_token_id": "pad_token_id", "eos_token_id": "sep_token_id"}
+    if _is_bert(config) and source is not None and not isinstance(source, PreTrainedModel):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(os.fspath(source), trust_remote_code=False)
+        except _UNREADABLE:  # a folder without one
+            tokenizer = None
+        # Without a vocabulary, transformers makes up a tokenizer that has special tokens only.
+        if tokenizer is not None and len(tokenizer) > len(tokenizer.all_special_ids):
+            return {ours: getattr(tokenizer, theirs) for ours, theirs in names.items()}
+    return {key: getattr(config, key) for key in names}
 
 
 def _check_widths(configs: dict[str, Any]) -> int | None:
@@ -478,11 +542,12 @@ _UNREADABLE = (
     ValueError,
     TypeError,
     RuntimeError,
+    LookupError,
     StrictDataclassError,
     SafetensorError,
     pickle.UnpicklingError,
 )
-"""What transformers raises for directories, configurations and weights that it cannot read."""
+"""What transformers raises for directories, configurations, weights and tokenizers that it cannot read."""
 
 
 def _read_config(kind: str, source: Source | None) -> PreTrainedConfig | None:
@@ -500,12 +565,20 @@ def _read_config(kind: str, source: Source | None) -> PreTrainedConfig | None:
         raise BadInputError(
             f"The {_called(kind, source)} is of model type {config.model_type!r}; accepted: {', '.join(_TYPES[kind])}."
         )
+    for key, accepted in _ENCODER_ONLY.items():
+        if kind == "text" and getattr(config, key, None) not in (accepted, None):
+            raise BadInputError(
+                f"The {_called(kind, source)} has `{key}` {getattr(config, key)!r}; only {accepted!r} is accepted."
+            )
     return config
 
 
 def _load(kind: str, source: str | os.PathLike, config: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model and what transformers says of its loading; pickled weights are read as tensors only."""
     auto_class: Any = AutoModel if kind == "vision" else AutoModelForMaskedLM
+    # It would print, too, and calls a checkpoint corrupted that has no language head; the report says what is missing.
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         return auto_class.from_pretrained(
             os.fspath(source),
@@ -517,6 +590,8 @@ def _load(kind: str, source: str | os.PathLike, config: Any) -> tuple[PreTrained
         )
     except _UNREADABLE as error:
         raise BadInputError(_unreadable(kind, source, error)) from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _unreadable(kind: str, source: str | os.PathLike, error: Exception) -> str:

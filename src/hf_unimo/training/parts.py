@@ -44,14 +44,40 @@ def make_model_config(
 
 
 def load_tokenizer(options: ModelOptions, family: Family, max_text_length: int) -> PreTrainedTokenizerBase:
-    """The run's tokenizer, which cuts off at `max_text_length`."""
+    """
+    The run's tokenizer, which cuts off at `max_text_length`: of the class that its files name, or the family's own
+    where that reads them alike (RoBERTa's byte-level BPE). It makes the inputs that the family's own makes, so no
+    `token_type_ids` for a family whose texts have no segments.
+
+    Raises:
+        BadInputError: If none is named, or it cannot be read, has no vocabulary, or no token for padding.
+    """
     place = options.processor or options.checkpoint or options.text_checkpoint
     if place is None:
         raise BadInputError("model.processor is missing: name the folder of a tokenizer.")
-    loader = family.tokenizer or AutoTokenizer
-    tokenizer = load_part(loader, place, "tokenizer")
+    own: Any = family.tokenizer
+    inputs = {} if own is None else {"model_input_names": own.model_input_names}
+    # Not by the family's own class at once: it would take the words of any other kind of vocabulary for its own.
+    tokenizer = load_part(AutoTokenizer, place, "tokenizer", trust_remote_code=False, **inputs)
+    if own is not None and not isinstance(tokenizer, own) and _reads_alike(tokenizer, own()):
+        tokenizer = load_part(own, place, "tokenizer", **inputs)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes it up where there are no files of one
+        raise BadInputError(f"No tokenizer could be loaded from {place}: there is no vocabulary.")
+    if tokenizer.pad_token_id is None:
+        raise BadInputError(
+            f"The {type(tokenizer).__name__} of {place} has no padding token, without which texts make no batch."
+        )
     tokenizer.model_max_length = max_text_length
     return tokenizer
+
+
+def _reads_alike(one: Any, other: Any) -> bool:
+    """Whether two tokenizers would make the same tokens of a text, had they one vocabulary."""
+    backends = [getattr(tokenizer, "backend_tokenizer", None) for tokenizer in (one, other)]
+    parts = ("normalizer", "pre_tokenizer", "model")
+    return None not in backends and all(
+        type(getattr(backends[0], part)) is type(getattr(backends[1], part)) for part in parts
+    )
 
 
 def load_image_processor(options: ModelOptions, family: Family, size: int) -> Any:
@@ -76,9 +102,9 @@ def _image_processor_of(place: str | None) -> Any:
 
 
 def check_sizes(model_config: PreTrainedConfig, tokenizer: Any, image_size: int, max_text_length: int) -> None:
-    """Whether the model has rows for all words and positions, and whole patches for the pictures."""
+    """Whether the model has rows for all words (without tokenizer: none) and positions, and whole patches."""
     text, vision = model_config.text_config, model_config.vision_config
-    if len(tokenizer) > text.vocab_size:
+    if tokenizer is not None and len(tokenizer) > text.vocab_size:
         raise BadInputError(
             f"The tokenizer has {len(tokenizer):,} words, but the model has embeddings for {text.vocab_size:,}; use "
             "the checkpoint's tokenizer, or set model.config.text_config.vocab_size."
@@ -88,7 +114,7 @@ def check_sizes(model_config: PreTrainedConfig, tokenizer: Any, image_size: int,
             f"data.image_size is {image_size}, but must be a multiple of the model's patch size {vision.patch_size}."
         )
     positions = text.max_position_embeddings - getattr(text, "position_offset", 0)
-    if max_text_length > positions:
+    if tokenizer is not None and max_text_length > positions:
         raise BadInputError(f"data.max_text_length is {max_text_length}, but the model has positions for {positions}.")
 
 

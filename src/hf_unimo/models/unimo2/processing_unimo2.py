@@ -14,10 +14,12 @@ class Unimo2Processor(ProcessorMixin):
 
     Args:
         image_processor ([`Unimo2ImageProcessor`] or [`Unimo2ImageProcessorPil`]): Makes `pixel_values`.
-        tokenizer ([`Unimo2Tokenizer`]): Makes `input_ids` and `attention_mask`.
+        tokenizer ([`Unimo2Tokenizer`], or that of a text encoder trained apart, e.g. `BertTokenizer`): Makes
+            `input_ids` and `attention_mask`. No `token_type_ids` unless asked for: the texts of a pair are no segments
+            here, and captioning would take those of BERT for object tags.
     """
 
-    text_kwargs = {"padding": True}
+    text_kwargs = {"padding": True, "return_token_type_ids": False}
 
     def __init__(self, image_processor=None, tokenizer=None, **kwargs):
         super().__init__(image_processor, tokenizer, **kwargs)
