@@ -76,6 +76,11 @@ def test_no_loss_unless_it_is_asked_for():
     output = weighted(**batch, return_loss=True)
     contrast = contrastive_loss(output.logits_per_image, output.logits_per_text)
     torch.testing.assert_close(output.loss, 2 * contrast)
+    fused = []
+    weighted.unimo2.grounded_model.register_forward_pre_hook(lambda *args, **kwargs: fused.append(1))
+    trained = weighted.train()(**batch, return_loss=True)
+    torch.testing.assert_close(trained.loss, output.loss)
+    assert not fused and trained.logits is None and output.logits is not None
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,8 @@ class ModelOptions:
         checkpoint (`str`, *optional*): Folder or Hub id of a saved model: its configuration, its weights, and its
             processor, unless `processor` is given.
         vision_checkpoint (`str`, *optional*): Of a ViT of transformers, for the vision encoder. Goes with `preset`.
-        text_checkpoint (`str`, *optional*): Of a RoBERTa or BERT of transformers, for the text and the fusion encoder. Goes
-            with `preset`.
+        text_checkpoint (`str`, *optional*): Of a RoBERTa or BERT of transformers, for the text and the fusion encoder.
+            Goes with `preset`.
         processor (`str`, *optional*): Of a tokenizer, with an image processor or without.
         config (mapping, *optional*): Keys of the family's configuration, set on top of the preset's or the
             checkpoint's; in sub-configurations key by key: `{text_config: {vocab_size: 3000}}`.

@@ -160,7 +160,8 @@ class Unimo2RetrievalOutput(ModelOutput):
             combinations, divided by the temperature.
         hidden_states, attentions (`tuple`, *optional*): Of the fusion encoder, when asked for.
 
-    `logits`, `itm_logits` and `similarity` are None when there are not as many images as texts.
+    `logits`, `itm_logits` and `similarity` are None when there are not as many images as texts, and in training on
+    pairs without a weight for matching.
     """
 
     loss: torch.FloatTensor | None = None
@@ -1627,6 +1628,16 @@ class Unimo2ForImageTextRetrieval(Unimo2MatchingModel):
                 )
             return Unimo2RetrievalOutput(logits_per_image=logits_per_image, logits_per_text=logits_per_image.t())
 
+        across = self.training and world_size() > 1
+        if self.training and return_loss and labels is None and not given and not self.config.matching_weight:
+            # Nothing judges the fused pairs, and the fusion encoder is most of the cost.
+            contrast = self._contrastive_loss(image, text, logits_per_image, None, across)
+            return Unimo2RetrievalOutput(
+                loss=self.config.contrastive_weight * contrast,
+                logits_per_image=logits_per_image,
+                logits_per_text=logits_per_image.t(),
+            )
+
         images, texts = (image_index.flatten(), text_index.flatten()) if given else (None, None)
         outputs = model.ground(_take_rows(image, images), _take_rows(text, texts), **kwargs)
         itm_logits = self._matching_logits(outputs)
@@ -1645,7 +1656,6 @@ class Unimo2ForImageTextRetrieval(Unimo2MatchingModel):
         elif return_loss and given:
             loss = self._circle_loss(scores.view(image_index.shape))
         elif return_loss:
-            across = self.training and world_size() > 1
             hardness = self.config.matching_hardness if matching_hardness is None else matching_hardness
             keys = text_keys(words, attention_mask)
             wrong, wrong_labels = self._draw_wrong_pairs(image, text, None, keys, hardness, seed, step)
@@ -1677,6 +1687,8 @@ class Unimo2ForImageTextRetrieval(Unimo2MatchingModel):
 
 class Unimo2ClassifierModel(Unimo2HeadModel):
     """A linear classifier on a pooled vector, with dropout before it."""
+
+    accepts_loss_kwargs = False  # means over rows, and scores and numbers among the labels have no count of items
 
     def __init__(self, config: Unimo2Config):
         super().__init__(config)
