@@ -17,7 +17,9 @@ from hf_unimo.data.benchmarks import BENCHMARKS
 from hf_unimo.data.own_data import KINDS
 from hf_unimo.evaluation import measuring
 from hf_unimo.evaluation.adapters import HEADS, PAIR_ADAPTERS
+from hf_unimo.training.finetune_config import FinetuneConfig, load_finetune_config
 from hf_unimo.training.run_config import RunConfig, load_run_config
+from hf_unimo.training.tasks import TASKS as FINETUNING
 from modeling_tests.evaluation import models
 from modeling_tests.models.unimo2 import small
 
@@ -190,3 +192,19 @@ def test_every_task_has_a_page():
     assert shown == set(KINDS)
     listed = re.findall(r"\]\(tasks/([\w-]+)\.md\)", (ROOT / "docs" / "evaluate.md").read_text())
     assert sorted(listed) == sorted(TASKS)
+
+
+def test_the_configurations_of_fine_tunings_are_accepted():
+    text = (ROOT / "docs" / "finetune.md").read_text()
+    trees = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    for tree, task in zip(trees, ("entailment", "vqa", "retrieval"), strict=True):
+        FinetuneConfig.from_dict(parse_yaml(tree, "docs/finetune.md"), task)
+    rows = re.findall(r"^\| \[?`([\w-]+)`\]?(?:\([^)]*\))? \|", text, flags=re.MULTILINE)
+    assert set(FINETUNING) <= set(rows)
+    for path in (ROOT / "examples" / "configs" / "finetune").glob("*.yaml"):
+        command = re.search(rf"hf-unimo (\w+) (.*){path.name}", path.read_text())
+        assert command is not None, path.name
+        if command[1] == "finetune":
+            load_finetune_config(path, command[2].split()[0])
+        else:
+            load_run_config(path)

@@ -62,16 +62,14 @@ def vilt(name: str = "ViltForImageAndTextRetrieval", **overrides):
     return getattr(transformers, name)(config).eval(), Processor(images)
 
 
-def blip():
-    """BLIP for retrieval."""
+def blip(name: str = "BlipForImageTextRetrieval"):
+    """BLIP with a head."""
     torch.manual_seed(0)
     text = ENCODER | {"vocab_size": WORDS, "max_position_embeddings": 40, "encoder_hidden_size": 32}
     text |= {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "sep_token_id": 2, "initializer_range": 0.2}
     vision = ENCODER | {"image_size": 16, "patch_size": 4, "initializer_range": 0.2}
     config = transformers.BlipConfig(text_config=text, vision_config=vision, image_text_hidden_size=24)
-    return transformers.BlipForImageTextRetrieval(config).eval(), Processor(
-        transformers.BlipImageProcessorPil(size=SIZE)
-    )
+    return getattr(transformers, name)(config).eval(), Processor(transformers.BlipImageProcessorPil(size=SIZE))
 
 
 def bridgetower(name: str):

@@ -266,8 +266,10 @@ def test_meteor_is_refused_without_java(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(BadInputError, match=r"^METEOR needs a Java runtime, but there is no `java` on the PATH\.$"):
         evaluate_captioning(model, processor, data, more_metrics=["meteor"])
-    with pytest.raises(BadInputError, match="'spice' was given, the nearest known is 'meteor'"):
+    with pytest.raises(BadInputError, match=r"SPICE is not offered: .*; accepted are meteor"):
         evaluate_captioning(model, processor, data, more_metrics=["spice"])
+    with pytest.raises(BadInputError, match="'metor' was given, the nearest known is 'meteor'"):
+        evaluate_captioning(model, processor, data, more_metrics=["metor"])
 
 
 def test_one_picture_and_empty_captions(monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+import transformers
 from huggingface_hub import ModelCard
 
 from hf_unimo.cli import main
@@ -18,6 +19,7 @@ from hf_unimo.data.own_data import KINDS
 from hf_unimo.evaluation.adapters import PairAdapter
 from hf_unimo.evaluation.protocol import Result
 from modeling_tests.evaluation import models
+from modeling_tests.pipelines.models import theirs
 
 
 EMOJI = Path(__file__).parents[2] / "examples" / "data" / "emoji" / "emoji.parquet"
@@ -223,6 +225,47 @@ def test_heads(saved, pictures, tmp_path):
     assert results["vqa"].protocol.metric_variant == "official"
 
 
+@pytest.mark.parametrize(
+    ("head", "processor", "tasks"),
+    [
+        ("CLIPModel", "CLIPProcessor", ["retrieval", "zero-shot-classification", "linear-probe"]),
+        ("ViltForImageAndTextRetrieval", "ViltProcessor", ["matching", "zero-shot-classification"]),
+        ("ViltForQuestionAnswering", "ViltProcessor", ["vqa"]),
+        (
+            "BlipForImageTextRetrieval",
+            "BlipProcessor",
+            ["retrieval", "rerank", "matching", "zero-shot-classification"],
+        ),
+        ("BlipForQuestionAnswering", "BlipProcessor", ["vqa"]),
+        ("BlipForConditionalGeneration", "BlipProcessor", ["captioning"]),
+    ],
+)
+def test_saved_models_of_transformers(head, processor, tasks, pictures, tmp_path):
+    """From a folder, with processors of their own."""
+    parts = theirs(head)
+    parts["model"].save_pretrained(tmp_path / "model")
+    getattr(transformers, processor)(parts["image_processor"], parts["tokenizer"]).save_pretrained(tmp_path / "model")
+    words = ["--data", f"path={pictures / 'data.jsonl'}", "columns.label=kind"]
+    words += ["columns.text=question"] if tasks == ["vqa"] else []
+    words += [
+        "--train",
+        "where.fold=train",
+        "--generate",
+        "max_new_tokens=3",
+        "--bootstrap",
+        2,
+        "--out",
+        tmp_path / "out",
+    ]
+    assert run(tmp_path / "model", "--tasks", ",".join(tasks), *words) == 0
+    results = read(tmp_path / "out")
+    assert [(result.task, result.model_class, result.protocol.rows) for result in results] == [
+        (task, head, 12) for task in tasks
+    ]
+    written = "max_new_tokens" in results[0].protocol.generation
+    assert written == (head in ("BlipForQuestionAnswering", "BlipForConditionalGeneration"))
+
+
 def test_a_stopped_command_goes_on(saved, tmp_path, monkeypatch, capsys):
     out, match, calls = tmp_path / "out", PairAdapter.match, []
 
@@ -251,6 +294,21 @@ def test_a_broken_row_is_recorded(saved, pictures, tmp_path):
     assert result.protocol.images == 11 and len(result.failures) == 1 and "row 3" in result.failures[0]["id"]
 
 
+def test_pictures_that_are_all_broken_leave_nothing(saved, pictures, tmp_path, capsys):
+    """Not even a folder, so that they are read again when they are repaired."""
+    whole = {path: path.read_bytes() for path in pictures.glob("*.png")}
+    for path in whole:
+        path.write_bytes(b"broken")
+    out = tmp_path / "new" / "out"
+    words = ["--data", f"path={pictures / 'data.jsonl'}", "columns.label=kind", "--bootstrap", 2, "--out", out]
+    words = [saved("Unimo2ForImageClassification", num_labels=2), "--tasks", "image-classification", *words]
+    assert "None of the 12 rows could be used" in refused(capsys, *words)
+    assert not (tmp_path / "new").exists()
+    for path, data in whole.items():
+        path.write_bytes(data)
+    assert run(*words) == 0 and not read(out)[0].failures
+
+
 def test_bad_input_is_refused(saved, pictures, tmp_path, capsys):
     out, path = ["--out", tmp_path / "out"], f"path={pictures / 'data.jsonl'}"
     base, head = saved("Unimo2Model"), saved("Unimo2ForImageClassification", num_labels=2)
@@ -272,6 +330,8 @@ def test_bad_input_is_refused(saved, pictures, tmp_path, capsys):
         ((base, "--tasks", "retrieval", "--data", path, "--prompts", "fotos"), "no set of prompts"),
         ((base, "--tasks", "retrieval", "--data", path, "--card", "no.md"), "--card is no.md"),
         ((base, "--tasks", "retrieval", "--data", path, "--batch-size", 0), "--batch-size is 0"),
+        ((base, "--tasks", "retrieval", "--data", path, "--device", "gpu"), "device is 'gpu', which this machine has"),
+        ((base, "--tasks", "retrieval", "--data", path, "--device", "cuda:99"), "device is 'cuda:99', which this"),
     ]
     for words, said in cases:
         assert said in refused(capsys, *words, *out), words
@@ -284,6 +344,9 @@ def test_bad_input_is_refused(saved, pictures, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     dropped = open_words([path, "columns.label=kind", "missing=drop"], "zero-shot-classification")
     assert len(dropped) == 11 and dropped.missing == ("4.png",)
+    for place in (pictures / "data.jsonl", pictures / "data.jsonl" / "below"):
+        words = (base, "--tasks", "retrieval", "--data", *PAIRS, "--out", place)
+        assert f"is {place}, but {pictures / 'data.jsonl'} is a file" in refused(capsys, *words)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.json").write_text("[1]")
     assert "holds no results" in refused(capsys, base, "--tasks", "retrieval", "--data", *PAIRS, *out)

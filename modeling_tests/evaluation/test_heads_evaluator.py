@@ -8,14 +8,17 @@ import pytest
 import torch
 import transformers
 
+from hf_unimo import pipeline
 from hf_unimo.data.benchmarks.rows import Benchmark, EntailmentRow, ImageLabelRow, Picture, TextRow, VqaRow
 from hf_unimo.errors import BadInputError
+from hf_unimo.evaluation.blocks import Blocks
 from hf_unimo.evaluation.heads import evaluate_head
 from hf_unimo.evaluation.measuring import Options
 from hf_unimo.evaluation.metrics.classification import classification_metrics
 from hf_unimo.evaluation.metrics.regression import regression_metrics
 from hf_unimo.evaluation.metrics.vqa import VARIANTS, vqa_accuracy, vqa_scores
 from modeling_tests.evaluation import models
+from modeling_tests.evaluation.test_captioning_evaluator import lettered, stirred
 
 
 ANSWERS = ("yes", "no", "two", "a cat")
@@ -150,6 +153,110 @@ def test_answers_that_do_not_fit_are_refused():
         evaluate_head("vqa", *model, data, metric_variant="new")
 
 
+def writer():
+    """BLIP, whose random decoder writes letters, and how its own pipeline answers."""
+    model, processor = models.blip("BlipForQuestionAnswering")
+    stirred(model), lettered(processor)
+    parts = {"tokenizer": processor.tokenizer, "image_processor": processor.image_processor}
+    return model, processor, pipeline("vqa", model, **parts)
+
+
+def asked(ask, people=10, broken=(), **settings) -> tuple[Benchmark, list[str]]:
+    """Questions of several lengths, with what the pipeline answers, one by one, among people's answers."""
+    data = questions(people=people)
+    rows = [replace(row, question=row.question + "?" * (row.question_id % 3)) for row in data]
+    found = [ask(row.image.open(), row.question, generate_kwargs=settings)[0]["answer"] for row in rows]
+    rows = tuple(
+        replace(row, image=picture, answers=tuple(found[(number + person // 3) % 6] for person in range(people)))
+        for number, (row, picture) in enumerate(zip(rows, pictures(6, broken)))
+    )
+    return replace(data, rows=rows), found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 2, "max_new_tokens": 4}], ids=["greedy", "beams"])
+def test_written_answers(variant, settings):
+    model, processor, ask = writer()
+    data, written = asked(ask, broken=(2,), **settings)
+    assert len(set(written)) > 2
+    data = replace(data, rows=(*data.rows[:5], replace(data[5], answers=("nobody",) * 10)))
+    kept = [0, 1, 3, 4, 5]
+    scores = vqa_scores([written[row] for row in kept], [data[row].answers for row in kept], variant)
+    for batch_size in (1, 4):
+        result = evaluate_head(
+            "vqa", model, processor, data, generation=settings, metric_variant=variant, batch_size=batch_size,
+            options=OPTIONS,
+        )  # fmt: skip
+        assert figures(result)["vqa_accuracy"] == pytest.approx(scores.mean()) and 0 < scores.mean() < 1
+    protocol = result.protocol
+    assert protocol.scoring == "generated answer" and protocol.metric_variant == variant
+    fixed = {"do_sample": False, "num_return_sequences": 1}
+    assert protocol.generation == {"num_beams": 1, "max_new_tokens": 30} | settings | fixed
+    assert [failure["id"] for failure in result.failures] == ["q2"] and not result.notes
+
+
+def test_written_answers_of_one_person_and_with_weights():
+    model, processor, ask = writer()
+    data, written = asked(ask, people=1)
+    data = replace(data, rows=(replace(data[0], answers=("nothing",)), *data.rows[1:]))
+    result = evaluate_head("vqa", model, processor, data, options=OPTIONS)
+    assert figures(result)["exact_match"] == pytest.approx(5 / 6)
+    soft = tuple(
+        replace(row, answers=(), soft_answers=((f"The {answer}!", (row.question_id + 1) / 6), ("x", 1.0)))
+        for row, answer in zip(data, written)
+    )
+    result = evaluate_head("vqa", model, processor, replace(data, rows=soft), options=OPTIONS)
+    assert figures(result)["soft_accuracy"] == pytest.approx(3.5 / 6)
+
+
+def test_an_answer_that_is_forced():
+    model, processor = models.blip("BlipForQuestionAnswering")
+    with torch.no_grad():
+        (letter,) = processor.tokenizer("y", add_special_tokens=False)["input_ids"]
+        model.text_decoder.cls.predictions.decoder.bias[letter] = 1e4
+    data = questions()
+    data = replace(data, rows=tuple(replace(row, answers=("yyy",) * 10) for row in data))
+    for length, accuracy in ((3, 1.0), (2, 0.0)):
+        generation = {"max_new_tokens": length}
+        result = evaluate_head("vqa", model, processor, data, generation=generation, options=OPTIONS)
+        assert figures(result)["vqa_accuracy"] == accuracy
+
+
+def test_stopped_writing_goes_on(tmp_path, monkeypatch):
+    model, processor, ask = writer()
+    data, _ = asked(ask)
+    whole = evaluate_head("vqa", model, processor, data, options=OPTIONS)
+    generate, calls = type(model).generate, []
+
+    def counted(self, **inputs):
+        calls.append(len(inputs["input_ids"]))
+        if sum(calls) > 4:
+            raise KeyboardInterrupt
+        return generate(self, **inputs)
+
+    monkeypatch.setattr(type(model), "generate", counted)
+    options = replace(OPTIONS, blocks=Blocks(tmp_path, {}))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_head("vqa", model, processor, data, options=options)
+    calls.clear()
+    assert evaluate_head("vqa", model, processor, data, options=options) == whole
+    assert sum(calls) == 2  # four of six were stored
+    with pytest.raises(KeyboardInterrupt):  # other settings start anew
+        evaluate_head("vqa", model, processor, data, options=options, generation={"max_new_tokens": 2})
+
+
+def test_how_answers_cannot_be_written():
+    model, processor = models.blip("BlipForQuestionAnswering")
+    for generation, said in (
+        ({"beams": 3}, "unknown setting: 'beams'"),
+        ({"num_beams": 0}, "num_beams 0; accepted are integers from 1 on"),
+        ({"max_new_tokens": 40}, "max_new_tokens 40; the model's positions accept 1 to 39"),
+        ({"official_beam_search": True}, "BlipForQuestionAnswering accepts that of transformers"),
+    ):
+        with pytest.raises(BadInputError, match=said):
+            evaluate_head("vqa", model, processor, questions(), generation=generation)
+
+
 def entailments(names=CLASSES) -> Benchmark:
     rows = tuple(
         EntailmentRow(str(number), picture, f"{number} hypothesis", number % 3)
@@ -226,6 +333,12 @@ def test_text_classification_and_regression(caplog):
         evaluate_head("regression", model, processor, texts("text-classification", [0, 1]))
     with pytest.raises(BadInputError, match="hides the labels of 1 of 2 rows"):
         evaluate_head("regression", model, processor, texts("text-regression", [None, 1.0]))
+    for values, said in (
+        ([1.0, float("nan"), float("inf")], "2 values that are NaN or infinite among 3"),
+        ([-1.0] * 3, "the value -1 in all of its 3 rows; a correlation needs different ones"),
+    ):
+        with pytest.raises(BadInputError, match=said):
+            evaluate_head("regression", model, processor, texts("text-regression", values))
     assert not caplog.records
 
 

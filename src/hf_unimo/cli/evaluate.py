@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", metavar="N", type=int, default=128, help="candidates to re-rank (%(default)s)")
     parser.add_argument("--folds", metavar="N", type=int, default=1, help="of retrieval; 5: COCO's 1K test (1: all)")
     parser.add_argument("--vqa-variant", metavar="NAME", default="official", help="official, always or v1")
-    parser.add_argument("--generate", metavar="KEY=VALUE", nargs="+", help="how captions are written: num_beams=5 ...")
+    parser.add_argument("--generate", metavar="KEY=VALUE", nargs="+", help="how texts are written: num_beams=5 ...")
     parser.add_argument("--caption-tokenizer", metavar="NAME", default="rules", help="rules (default) or ptb-java")
     parser.add_argument("--caption-metrics", metavar="NAME", nargs="+", default=[], help="more: meteor (Java)")
     parser.add_argument("--allow-repeated-captions", action="store_true", help="where each image has one caption")

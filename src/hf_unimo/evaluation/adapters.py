@@ -350,7 +350,7 @@ PAIR_ADAPTERS: dict[str, tuple[type[PairAdapter], tuple[str, ...]]] = {
 """`model_type` -> its adapter, and the classes that it fits (all if empty)."""
 
 HEADS = {
-    "vqa": ("Unimo2ForVisualQuestionAnswering", "ViltForQuestionAnswering"),
+    "vqa": ("Unimo2ForVisualQuestionAnswering", "ViltForQuestionAnswering", "BlipForQuestionAnswering"),
     "entailment": ("Unimo2ForImageTextClassification",),
     "nlvr2": ("Unimo2ForImageTextClassification", "ViltForImagesAndTextClassification"),
     "image-classification": ("ForImageClassification",),
@@ -371,9 +371,14 @@ def load_model(name: str | os.PathLike, device: str = "cpu") -> tuple[PreTrained
         device (defaults to `"cpu"`): Where it goes.
 
     Raises:
-        BadInputError: If there is no such model, its class is not known to transformers or this package, or some of
-            its weights are missing.
+        BadInputError: If there is no such model or device, its class is not known to transformers or this package, or
+            some of its weights are missing.
     """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # by device and build of torch
+        here = " and ".join(["cpu", *["cuda"] * torch.cuda.is_available()])
+        raise BadInputError(f"The device is {device!r}, which this machine has not; accepted are {here}.") from error
     try:
         config = AutoConfig.from_pretrained(name)
         processor = AutoProcessor.from_pretrained(name)

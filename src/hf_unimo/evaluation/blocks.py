@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,16 @@ class Blocks:
         return {
             key: np.concatenate([part[key] for part in parts if len(part[key])] or [parts[0][key]]) for key in parts[0]
         }
+
+    def forget(self, name: str) -> None:
+        """Removes what is stored of a computation, and the folder with the last one."""
+        if self.folder is None or not self.folder.is_dir():
+            return
+        for path in list(self.folder.iterdir()):
+            if re.fullmatch(rf"{re.escape(name)}-\d{{9}}-\d{{9}}\.npz", path.name):
+                path.unlink()
+        if not any(self.folder.glob("*.npz")):
+            shutil.rmtree(self.folder)
 
     def _store(self, path: Path, part: Mapping[str, np.ndarray]) -> None:
         if not (path.parent / _FINGERPRINT).is_file():

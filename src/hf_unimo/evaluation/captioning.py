@@ -21,7 +21,16 @@ from .adapters import Pictures, Texts, check_task, preprocessing
 from .bootstrap import Figure
 from .measuring import Options, finish, intervals, run_rows, start_protocol
 from .metrics.caption_tokens import tokenize
-from .metrics.captions import bleu, bleu_statistics, cider_d, meteor_file, meteor_program, rouge_l, tokenize_captions
+from .metrics.captions import (
+    bleu,
+    bleu_statistics,
+    check_metric,
+    cider_d,
+    meteor_file,
+    meteor_program,
+    rouge_l,
+    tokenize_captions,
+)
 from .protocol import Result
 from .token_ids import caption_rows, check_token_ids, pad_token_ids
 
@@ -102,8 +111,7 @@ def evaluate_captioning(
     options = options or Options()
     check_task("captioning", model, processor)
     for metric in more_metrics:
-        if metric not in MORE_METRICS:
-            raise BadInputError(f"There is no such other metric of captions: {unknown_name(metric, MORE_METRICS)}")
+        check_metric(metric, MORE_METRICS)
     if "meteor" in more_metrics:
         meteor_file()  # before the long part: it refuses what is not there
     writer = _Writer(model, processor, generation or {}, batch_size)
@@ -175,14 +183,7 @@ class _Writer:
         self.images: Pictures = images
         self.texts: Texts = texts
         self.settings = generation_settings(self.model, self.generation, texts.max_length)
-        self._given = dict(self.settings)
-        if self._given.pop("official_beam_search", False):
-            if not hasattr(self.model, "official_beam_search"):
-                raise BadInputError(
-                    f"The generation has official_beam_search, the search of UNIMO-2's first implementation; "
-                    f"{type(self.model).__name__} accepts that of transformers."
-                )
-            self._given["custom_generate"] = self.model.official_beam_search
+        self._given = generate_arguments(self.model, self.settings)
         self.max_objects = min(MAX_OBJECTS, texts.max_length - 1 - self.settings["max_new_tokens"])
         self._depends: list[Any] = [self.settings]
 
@@ -202,7 +203,7 @@ class _Writer:
     @property
     def name(self) -> str:
         """Of the computation. Other settings give other captions, so what is stored of them has another name."""
-        return f"captioning-{hashlib.sha256(json.dumps(self._depends, default=str).encode()).hexdigest()[:12]}"
+        return block_name("captioning", self._depends)
 
     @torch.inference_mode()
     def captions(self, items: Sequence[_Item]) -> np.ndarray:
@@ -275,6 +276,24 @@ def generation_settings(model: Any, given: Mapping[str, Any], max_length: int) -
             f"{settings['max_new_tokens']}."
         )
     return {**settings, "do_sample": False, "num_return_sequences": 1}
+
+
+def generate_arguments(model: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """[`generation_settings`] as the model's `generate` takes them. Raises BadInputError if it has no such search."""
+    arguments = dict(settings)
+    if arguments.pop("official_beam_search", False):
+        if not hasattr(model, "official_beam_search"):
+            raise BadInputError(
+                f"The generation has official_beam_search, the search of UNIMO-2's first implementation; "
+                f"{type(model).__name__} accepts that of transformers."
+            )
+        arguments["custom_generate"] = model.official_beam_search
+    return arguments
+
+
+def block_name(task: str, depends: Any) -> str:
+    """Of a computation that depends on more than its task: what was stored of it otherwise has another name."""
+    return f"{task}-{hashlib.sha256(json.dumps(depends, default=str).encode()).hexdigest()[:12]}"
 
 
 def _check_setting(key: str, value: Any) -> None:

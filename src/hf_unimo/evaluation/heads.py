@@ -27,6 +27,7 @@ from ..data.schedule import random_state
 from ..errors import BadInputError, unknown_name
 from .adapters import Texts, check_task, preprocessing
 from .bootstrap import Figure
+from .captioning import block_name, generate_arguments, generation_settings
 from .measuring import Options, check_texts, count_truncated, finish, intervals, run_rows, start_protocol
 from .metrics.classification import classification_metrics
 from .metrics.regression import regression_metrics
@@ -66,6 +67,7 @@ def evaluate_head(
     data: Benchmark,
     *,
     metric_variant: str = "official",
+    generation: Mapping[str, Any] | None = None,
     batch_size: int = 32,
     options: Options | None = None,
 ) -> Result:
@@ -73,8 +75,9 @@ def evaluate_head(
     Scores a model with a head of its own.
 
     Args:
-        task (`str`): `"vqa"` (accuracy of the highest answer, over all questions and for each type of answer and of
-            question that the data name; with fewer than four annotators exact match after the same processing),
+        task (`str`): `"vqa"` (accuracy of the highest answer, or of the one that the model writes, over all questions
+            and for each type of answer and of question that the data name; with fewer than four annotators exact match
+            after the same processing),
             `"entailment"`, `"image-classification"`, `"text-classification"` (accuracy, macro F1, Matthews),
             `"nlvr2"` (accuracy, and where the data have groups the share of sentences that are right for all their
             pairs of images; the interval draws sentences), `"regression"` (Pearson, Spearman) or `"masked-words"`
@@ -84,12 +87,14 @@ def evaluate_head(
         data ([`Benchmark`]): Rows of the kind that `ROWS` says.
         metric_variant (`str`, defaults to `"official"`): Of question answering, see
             [`~hf_unimo.evaluation.metrics.vqa.vqa_scores`].
+        generation (`dict`, *optional*): How a model writes its answers, see
+            [`~hf_unimo.evaluation.captioning.generation_settings`]. Greedy, unless its generation config has beams.
         batch_size (`int`, defaults to 32): Rows of a forward pass.
         options ([`Options`], *optional*): How it runs.
 
     Raises:
         BadInputError: If the model or the data are not for the task, labels are hidden or not those of the model,
-            texts are empty, or no row can be used.
+            texts are empty, a setting of the generation is not accepted, or no row can be used.
     """
     options = options or Options()
     check_task(task, model, processor)
@@ -106,9 +111,13 @@ def evaluate_head(
         pairs = [pair or "" for _, pair in items] if any(pair for _, pair in items) else None
         assert head.texts is not None
         truncated = count_truncated(head.texts, first, pairs)
-    scorer = _scorer(task, model, data, metric_variant)  # before the long part: it refuses labels that do not fit
-    logits, kept, failed = run_rows(task, data, _read, head.logits, options)
-    figures = scorer(logits, kept, options)
+    # Before the long part: these refuse labels and settings that do not fit.
+    scorer = _scorer(task, model, data, metric_variant)
+    writer = _Writer(head, generation or {}) if _writes(task, model) else None
+    name, function = (task, head.logits) if writer is None else (block_name(task, writer.settings), writer.answers)
+    found, kept, failed = run_rows(name, data, _read, function, options)
+    figures = scorer(found, kept, options)
+    scoring = "value of the head" if task == "regression" else "highest logit of the head"
     protocol = start_protocol(
         data,
         options,
@@ -117,7 +126,8 @@ def evaluate_head(
         head.texts if first else None,
         rows=len(kept),
         truncated_texts=truncated,
-        scoring="value of the head" if task == "regression" else "highest logit of the head",
+        scoring=scoring if writer is None else "generated answer",
+        generation={} if writer is None else writer.settings,
         metric_variant=metric_variant if task == "vqa" else None,
     )
     failures = [(data[number].id, reason) for number, reason in failed]
@@ -155,6 +165,48 @@ class _Head:
         return inputs
 
 
+class _Writer:
+    """
+    Answers that a model writes: those of `BlipForQuestionAnswering`.
+
+    Args:
+        head ([`_Head`]): Its preprocessing.
+        generation (`dict`): See [`evaluate_head`].
+    """
+
+    def __init__(self, head: _Head, generation: Mapping[str, Any]):
+        assert head.texts is not None  # questions have been counted
+        self.head, self.tokenizer = head, head.texts.tokenizer
+        self.settings = generation_settings(head.model, generation, head.texts.max_length)
+        self._given = generate_arguments(head.model, self.settings)
+
+    @torch.inference_mode()
+    def answers(self, items: Sequence[Item]) -> np.ndarray:
+        """`(items,)`, texts."""
+        found: list[str] = []
+        for start in range(0, len(items), self.head.batch_size):
+            found += self._batch(items[start : start + self.head.batch_size])
+        return np.array(found, dtype=np.str_)
+
+    def _batch(self, items: Sequence[Item]) -> list[str]:
+        inputs = self.head._inputs(items)
+        pixel_values, words = inputs["pixel_values"].to(self.head.model.dtype), inputs["attention_mask"].bool()
+        written = [""] * len(items)
+        # The decoder looks at a question's padding, too: only questions of one length share a batch.
+        for length in words.sum(1).unique():
+            rows = (words.sum(1) == length).nonzero()[:, 0]
+            input_ids = inputs["input_ids"][rows][words[rows]].view(len(rows), -1)
+            sequences = self.head.model.generate(pixel_values=pixel_values[rows], input_ids=input_ids, **self._given)
+            answers = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
+            for row, answer in zip(rows.tolist(), answers):
+                written[row] = " ".join(answer.split())
+        return written
+
+
+def _writes(task: str, model: PreTrainedModel) -> bool:
+    return task == "vqa" and model.can_generate()
+
+
 def _texts(row: Row) -> tuple[str | None, str | None]:
     """The first and the second, as far as there are any."""
     first, second, *_ = (*row.texts, None, None)
@@ -188,7 +240,7 @@ def _check_rows(task: str, data: Benchmark) -> None:
 
 def _scorer(task: str, model: PreTrainedModel, data: Benchmark, variant: str) -> Any:
     if task == "vqa":
-        return _Answers(model.config, data, variant)
+        return _Answers(None if _writes(task, model) else model.config, data, variant)
     if task == "nlvr2":
         return _Sentences(model.config, data)
     return _Values(data) if task == "regression" else _Classes(model.config, data)
@@ -292,6 +344,17 @@ class _Values:
     def __init__(self, data: Benchmark):
         self.notes: list[str] = []
         self.labels = np.array(_labels(data), dtype=np.float64)
+        infinite = (~np.isfinite(self.labels)).sum()
+        if infinite:
+            raise BadInputError(
+                f"Data {data.name!r} has {infinite} values that are NaN or infinite among {len(self.labels)}; "
+                "accepted are numbers."
+            )
+        if np.ptp(self.labels) == 0:
+            raise BadInputError(
+                f"Data {data.name!r} has the value {self.labels[0]:g} in all of its {len(self.labels)} rows; a "
+                "correlation needs different ones."
+            )
 
     def __call__(self, logits: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
         predictions, labels = logits[:, 0], self.labels[kept]
@@ -305,31 +368,14 @@ class _Values:
 
 
 class _Answers:
-    """Answers of a model's vocabulary against those of people."""
+    """Answers against those of people: of a model's vocabulary, or, without `config`, written ones."""
 
-    def __init__(self, config: Any, data: Benchmark, variant: str):
+    def __init__(self, config: Any | None, data: Benchmark, variant: str):
         if variant not in VARIANTS:
             raise BadInputError(f"The metric variant is {variant!r}; accepted are {', '.join(VARIANTS)}.")
-        if _unnamed(config):
-            raise BadInputError(
-                f"The model's {config.num_labels} answers have no names (LABEL_0, ...), so they cannot be compared "
-                "with people's; accepted is a model with its answer vocabulary in `id2label`."
-            )
-        self.answers = [str(config.id2label[index]) for index in range(config.num_labels)]
         self.rows, self.variant = list(data), variant
-        vocabulary = {process_answer(answer, self.variant) for answer in self.answers}
-        covered = [
-            any(process_answer(answer, self.variant) in vocabulary for answer in _given(row)) for row in self.rows
-        ]
-        if not any(covered):
-            raise BadInputError(
-                f"The model's answer vocabulary ({', '.join(self.answers[:5])}, ...) has no answer to any of the "
-                f"{len(self.rows)} questions of {data.name!r}; accepted is a vocabulary that fits the data."
-            )
-        self.notes = [
-            f"Of {100 * np.mean(covered):.1f} % of the questions an answer is in the model's vocabulary of "
-            f"{len(self.answers)}."
-        ]
+        self.vocabulary = None if config is None else self._vocabulary(config)
+        self.notes = [] if self.vocabulary is None else [self._coverage(self.vocabulary, data)]
         people = {min(len(row.answers), 4) for row in self.rows}  # from four on, one can be left out
         self.kind = "vqa_accuracy" if people == {4} else "exact_match" if 0 not in people else "soft_accuracy"
         if self.kind == "soft_accuracy" and not all(row.soft_answers for row in self.rows):
@@ -338,9 +384,34 @@ class _Answers:
                 "of them for all."
             )
 
-    def __call__(self, logits: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
+    def _vocabulary(self, config: Any) -> list[str]:
+        if _unnamed(config):
+            raise BadInputError(
+                f"The model's {config.num_labels} answers have no names (LABEL_0, ...), so they cannot be compared "
+                "with people's; accepted is a model with its answer vocabulary in `id2label`."
+            )
+        return [str(config.id2label[index]) for index in range(config.num_labels)]
+
+    def _coverage(self, answers: list[str], data: Benchmark) -> str:
+        """A note of how many questions can be answered."""
+        vocabulary = {process_answer(answer, self.variant) for answer in answers}
+        covered = [
+            any(process_answer(answer, self.variant) in vocabulary for answer in _given(row)) for row in self.rows
+        ]
+        if not any(covered):
+            raise BadInputError(
+                f"The model's answer vocabulary ({', '.join(answers[:5])}, ...) has no answer to any of the "
+                f"{len(self.rows)} questions of {data.name!r}; accepted is a vocabulary that fits the data."
+            )
+        return (
+            f"Of {100 * np.mean(covered):.1f} % of the questions an answer is in the model's vocabulary of "
+            f"{len(answers)}."
+        )
+
+    def __call__(self, found: np.ndarray, kept: np.ndarray, options: Options) -> dict[str, Figure]:
         rows = [self.rows[row] for row in kept]
-        answers = [self.answers[answer] for answer in logits.argmax(1)]
+        vocabulary = self.vocabulary
+        answers = found.tolist() if vocabulary is None else [vocabulary[answer] for answer in found.argmax(1)]
         scores = of_types = self._scores(answers, rows)
         if self.kind == "vqa_accuracy":
             of_types = vqa_type_scores(answers, [row.answers for row in rows], self.variant)

@@ -97,6 +97,7 @@ def run_rows(
     found = options.blocks.run(name, len(rows), options.block_size, compute)
     failures = [(int(number), str(reason)) for number, reason in zip(found["failed"], found["reasons"])]
     if not len(found["kept"]):
+        options.blocks.forget(name)  # pictures that are repaired shall be read again
         raise BadInputError(f"None of the {len(rows)} rows could be used; of the first: {failures[0][1]}.")
     return found["values"], found["kept"], failures
 

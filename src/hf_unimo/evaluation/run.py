@@ -72,7 +72,8 @@ def evaluate_task(
         allow_repeated_captions (`bool`, defaults to False): Tasks of retrieval: whether captions may repeat where each
             image has one.
         vqa_variant (`str`, defaults to `"official"`): `vqa`: see [`~hf_unimo.evaluation.metrics.vqa.vqa_scores`].
-        generation (`dict`, *optional*): `captioning`: see [`~hf_unimo.evaluation.captioning.evaluate_captioning`].
+        generation (`dict`, *optional*): `captioning`, and `vqa` where the model writes its answers: see
+            [`~hf_unimo.evaluation.captioning.generation_settings`].
         caption_tokenizer (`str`, defaults to `"rules"`): `captioning`: of the metrics.
         caption_metrics (sequence of `str`): `captioning`: metrics beside the usual ones, `"meteor"`.
         predictions (*optional*): `captioning`: file for the captions.
@@ -108,6 +109,7 @@ def evaluate_task(
                 processor,
                 data,
                 metric_variant=vqa_variant,
+                generation=generation,
                 batch_size=options.batch_size,
                 options=options,
             )
@@ -162,10 +164,11 @@ def evaluate_tasks(
         The new results, and the files that were written.
 
     Raises:
-        BadInputError: As of [`evaluate_task`], or if the folder holds results of something else, or an unfinished
-            evaluation that is not this one, or there is no such card.
+        BadInputError: As of [`evaluate_task`], or if the folder is none, holds results of something else, or an
+            unfinished evaluation that is not this one, or there is no such card.
     """
     folder = Path(folder)
+    missing = _missing_folders(folder)
     if card is not None and not Path(card).is_file():
         raise BadInputError(f"The card is {card}; accepted is a model card that exists.")
     for task in data:
@@ -178,22 +181,28 @@ def evaluate_tasks(
         "seed": options.seed,
     }
     results: list[Result] = []
-    for task, rows in data.items():
-        place = folder / _BLOCKS / rows.split_hash[:16]
-        blocks = Blocks(place, {**depends, "data": rows.split_hash}, options.blocks.progress)
-        results.append(
-            evaluate_task(
-                task,
-                model,
-                processor,
-                rows,
-                options=replace(options, blocks=blocks),
-                train=train,
-                prompts=prompts,
-                predictions=_captions_file(folder, options, rows),
-                **settings,
+    try:
+        for task, rows in data.items():
+            place = folder / _BLOCKS / rows.split_hash[:16]
+            blocks = Blocks(place, {**depends, "data": rows.split_hash}, options.blocks.progress)
+            results.append(
+                evaluate_task(
+                    task,
+                    model,
+                    processor,
+                    rows,
+                    options=replace(options, blocks=blocks),
+                    train=train,
+                    prompts=prompts,
+                    predictions=_captions_file(folder, options, rows),
+                    **settings,
+                )
             )
-        )
+    except BadInputError:
+        for made in (folder / _BLOCKS, *missing):
+            if made.is_dir() and not any(made.iterdir()):
+                made.rmdir()
+        raise
     new = {_key(result) for result in results}
     kept = [old for old in earlier if _key(old) not in new]
     paths = write_results(folder, [*kept, *results])
@@ -203,6 +212,18 @@ def evaluate_tasks(
         paths.append(Path(card))
     shutil.rmtree(folder / _BLOCKS, ignore_errors=True)
     return results, paths
+
+
+def _missing_folders(folder: Path) -> list[Path]:
+    """Those that are to be made, the innermost first."""
+    missing = []
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            break
+        if place.exists():
+            raise BadInputError(f"The folder of results is {folder}, but {place} is a file; accepted is a folder.")
+        missing.append(place)
+    return missing
 
 
 def _key(result: Result) -> tuple[str, ...]:

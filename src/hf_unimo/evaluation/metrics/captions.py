@@ -50,7 +50,7 @@ def caption_metrics(
         CheckFailedError: If a Java program fails.
     """
     for name in metrics:
-        _check_metric(name)
+        check_metric(name)
     words, of_pictures = tokenize_captions(candidates, references, tokenizer)
     result: dict[str, float | str] = {}
     if "bleu" in metrics:
@@ -285,11 +285,12 @@ def meteor_file() -> Path:
     return java_program("meteor/meteor-1.5.jar", "METEOR")
 
 
-def _check_metric(name: str) -> None:
+def check_metric(name: str, known: Sequence[str] = METRICS) -> None:
+    """Raises BadInputError, for SPICE with the reason, unless `known` has the name."""
     if name == "spice":
         raise BadInputError(
             "SPICE is not offered: its program fetches the Stanford CoreNLP 3.6.0 models from the network at first "
-            f"use, and no other implementation gives its number; accepted are {', '.join(METRICS)}."
+            f"use, and no other implementation gives its number; accepted are {', '.join(known)}."
         )
-    if name not in METRICS:
-        raise BadInputError(f"The metric of captions is not known: {unknown_name(name, METRICS)}")
+    if name not in known:
+        raise BadInputError(f"The metric of captions is not known: {unknown_name(name, known)}")
