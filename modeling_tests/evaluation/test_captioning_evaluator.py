@@ -317,7 +317,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert result.task == "captioning" and tuple(result.figures) == NAMES
     assert "--generate num_beams=2 max_new_tokens=6 --caption-tokenizer rules --batch-size" in result.protocol.command
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "captions-model-mine-train.json", "results.json", "results.md",
+        "README.md", "captions-model-mine-train.json", "results.json", "results.md",
     ]  # fmt: skip
     captions = json.loads((tmp_path / "out" / "captions-model-mine-train.json").read_text())
     images = [models.picture(number) for number in range(5)]

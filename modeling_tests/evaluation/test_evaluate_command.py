@@ -85,7 +85,7 @@ def test_retrieval_of_own_pairs(saved, tmp_path, capsys):
     assert first.protocol.split_hash == second.protocol.split_hash and first.protocol.dataset == "emoji"
     assert first.figures["image_recall@1"].chance == pytest.approx(1 / 18)
     assert "path=emoji.parquet" in first.protocol.command and str(tmp_path) not in (out / "results.json").read_text()
-    assert sorted(path.name for path in out.iterdir()) == ["results.json", "results.md"]
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "results.json", "results.md"]
     assert len(ModelCard.load(tmp_path / "README.md").data.eval_results) == 2 * len(first.figures)
     assert "Zero-shot image-text retrieval, re-ranked: emoji, train" in capsys.readouterr().out
     # Once more: the same numbers, in place of the old ones; other tasks stay.

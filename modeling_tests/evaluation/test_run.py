@@ -1,15 +1,19 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""One call for every task: it is the task's own evaluator that answers; several tasks share a folder."""
+"""One call for every task: it is the task's own evaluator that answers; several tasks share a folder and a card."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
-from hf_unimo.data.benchmarks.rows import Benchmark, CaptionRow, ImageLabelRow, TextRow
+from hf_unimo.card import PLACE, USE_BEGIN, USE_END
+from hf_unimo.data.benchmarks.rows import Benchmark, CaptionRow, EntailmentRow, ImageLabelRow, TextRow
 from hf_unimo.data.own_data import KINDS
 from hf_unimo.errors import BadInputError
+from hf_unimo.evaluation import result_card
 from hf_unimo.evaluation.adapters import pair_adapter
 from hf_unimo.evaluation.captioning import evaluate_captioning
 from hf_unimo.evaluation.heads import evaluate_head
@@ -116,8 +120,8 @@ def test_results_of_several_tasks_in_a_folder(tmp_path):
     both = {"retrieval": data, "rerank": data}
     found, paths = evaluate_tasks(both, model, processor, tmp_path / "out", options=OPTIONS, top_k=3)
     assert [result.task for result in found] == ["retrieval", "rerank"] and read(tmp_path / "out") == found
-    assert [path.name for path in paths] == ["results.json", "results.md"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.json", "results.md"]
+    assert [path.name for path in paths] == ["results.json", "results.md", "README.md"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.md", "README.md"}
     # Another variant of a measure is another result; the same one is replaced.
     (tmp_path / "README.md").write_text("# Mine\n")
     folds, paths = evaluate_tasks(
@@ -138,3 +142,104 @@ def test_nothing_is_begun_for_a_card_that_is_not_there(tmp_path):
         evaluate_tasks({"retrieval": data["retrieval"], "vqa": data["retrieval"]}, model, processor, tmp_path / "out",
                        options=OPTIONS)  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The card
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def named(name, command="hf-unimo evaluate MODEL") -> Options:
+    return replace(OPTIONS, model_name=name, command=command)
+
+
+def shown(card) -> dict[tuple, float]:
+    """Its figures, as the Hub reads them."""
+    found = {(one.task_type, one.metric_name): one.metric_value for one in card.data.eval_results}
+    assert len(found) == len(card.data.eval_results)
+    return found
+
+
+def measured(results) -> dict[tuple, float]:
+    return {(one.task_type, one.metric_name): one.metric_value for result in results for one in result.eval_results()}
+
+
+def test_the_card_is_the_hubs_and_a_second_evaluation_merges(tmp_path):
+    (model, processor), data = models.unimo2(), models.gallery(8)
+    first, paths = evaluate_tasks({"retrieval": data}, model, processor, tmp_path, options=named("me/mine"))
+    assert paths[-1] == tmp_path / "README.md"
+    card = ModelCard.load(tmp_path / "README.md")
+    assert (card.data.model_name, card.data.library_name) == ("me/mine", "transformers")
+    assert {"unimo2", "hf_unimo"} <= set(card.data.tags) and shown(card) == measured(first)
+    # What somebody adds stays.
+    text = (tmp_path / "README.md").read_text()
+    assert "split hash" in text and "```bash\nhf-unimo evaluate MODEL\n```" in text and "## Limits" in text
+    (tmp_path / "README.md").write_text(text.replace("## Limits", "## Data\n\nMany squares.\n\n## Limits"))
+    second, _ = evaluate_tasks({"matching": data}, model, processor, tmp_path, options=named("me/mine"))
+    card = ModelCard.load(tmp_path / "README.md")
+    assert shown(card) == measured([*first, *second]) and "Many squares." in card.text
+    assert card.text.count("## Evaluation by hf_unimo") == 1
+    evaluate_tasks({"matching": data}, model, processor, tmp_path, options=named("me/mine"))
+    assert (tmp_path / "README.md").read_text() == card.content
+
+
+def test_the_usage_on_the_card_runs(tmp_path):
+    for name, task, data in (
+        ("Unimo2Model", "retrieval", models.gallery()),  # by an Auto class
+        ("Unimo2ForImageTextRetrieval", "retrieval", models.gallery()),
+        ("Unimo2ForImageTextClassification", "entailment", None),  # by its own name
+    ):
+        model, processor = models.unimo2(name)
+        model.save_pretrained(tmp_path / name)
+        if data is None:
+            rows = tuple(EntailmentRow(row.id, row.image, "a text", int(row.id) % 2) for row in models.gallery())
+            data = Benchmark("squares", "test", "entailment", rows, {}, ("a", "b", "c"))
+        evaluate_tasks({task: data}, model, processor, tmp_path / "out" / name, options=named(name))
+        text = (tmp_path / "out" / name / "README.md").read_text()
+        use = text[text.index(USE_BEGIN) : text.index(USE_END)]
+        (code,) = re.findall(r"```python\n(.*?)```", use, flags=re.DOTALL)
+        assert PLACE in code
+        names: dict = {}
+        exec(code.replace(PLACE, str(tmp_path / name)), names)
+        assert type(names["model"]) is type(model)
+
+
+def test_the_card_of_a_model_of_transformers(tmp_path):
+    model, processor = models.clip()
+    found, _ = evaluate_tasks({"retrieval": models.gallery()}, model, processor, tmp_path, options=named("clip"))
+    card = ModelCard.load(tmp_path / "README.md")
+    assert shown(card) == measured(found) and card.data.tags == ["clip", "hf_unimo"]
+    assert f"`CLIPModel` of transformers, {model.num_parameters():,} parameters" in card.text
+    assert USE_BEGIN not in card.text and "hf-unimo evaluate MODEL" in card.text and "## Limits" in card.text
+
+
+def test_whose_card_it_is(tmp_path, monkeypatch):
+    (model, processor), data = models.unimo2(), {"retrieval": models.gallery()}
+    found, _ = evaluate_tasks(data, model, processor, tmp_path / "out", options=named("one"))
+    before = (tmp_path / "out" / "README.md").read_bytes()
+    _, paths = evaluate_tasks(data, model, processor, tmp_path / "out", options=named("a/two"))
+    assert paths[-1].name == "README-a-two.md" and (tmp_path / "out" / "README.md").read_bytes() == before
+    assert ModelCard.load(paths[-1]).data.model_name == "a/two"
+    assert shown(ModelCard.load(paths[-1])) == measured(found)
+    # One that no evaluation wrote stays, unless it is asked for.
+    (tmp_path / "README.md").write_text("# Mine\n")
+    warned: list[str] = []
+    monkeypatch.setattr(result_card.logger, "warning", warned.append)
+    _, paths = evaluate_tasks(data, model, processor, tmp_path, options=named("one"))
+    assert (tmp_path / "README.md").read_text() == "# Mine\n" and len(paths) == 2
+    (line,) = warned
+    assert line.startswith(f"{tmp_path / 'README.md'} stays as it is, as no evaluation wrote it")
+    evaluate_tasks(data, model, processor, tmp_path, options=named("one"), card=tmp_path / "README.md")
+    assert len(warned) == 1
+    assert shown(ModelCard.load(tmp_path / "README.md")) == measured(found)
+
+
+def test_a_broken_card_is_refused_before_anything_is_measured(tmp_path):
+    (model, processor), data = models.unimo2(), {"retrieval": models.gallery()}
+    evaluate_tasks(data, model, processor, tmp_path, options=named("one"))
+    text = (tmp_path / "README.md").read_text()
+    (tmp_path / "README.md").write_text(text.replace("---\n", "---\na: [\n", 1))
+    (tmp_path / "results.json").unlink()
+    with pytest.raises(BadInputError, match=r"README\.md cannot be read"):
+        evaluate_tasks(data, model, processor, tmp_path, options=named("one"))
+    assert not (tmp_path / "results.json").exists()

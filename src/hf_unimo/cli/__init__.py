@@ -21,6 +21,7 @@ COMMANDS = {
     "pretrain": "train a model on pairs, images and texts, as a YAML file says",
     "finetune": "train a model for one task: retrieval, captions, questions, entailment, classes, masked words",
     "evaluate": "measure a model: retrieval, zero-shot, fine-tuned heads; figures with intervals and their protocol",
+    "predict": "answer with a model: one row by options or many by a file, any task, one line of JSON a row",
     "export": "write a complete model repository: weights, processor, code, card",
     "push": "push a saved model or an exported repository to the Hub",
 }

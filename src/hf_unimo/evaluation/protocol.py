@@ -160,6 +160,10 @@ class Result:
     def eval_results(self) -> list[EvalResult]:
         """The figures as entries of `model-index`."""
         task_type, task_name = HUB_TASKS[self.task]
+        # The Hub keeps one task name for all of one type on the same data: the measure's name tells them apart.
+        first = next(task for task, (shared, _) in HUB_TASKS.items() if shared == task_type)
+        details = [*([] if first == self.task else [self.task]), *filter(None, [self.protocol.metric_variant])]
+        suffix = f" ({', '.join(details)})" if details else ""
         return [
             EvalResult(
                 task_type=task_type,
@@ -169,9 +173,7 @@ class Result:
                 dataset_split=self.protocol.split,
                 dataset_args={"split_hash": self.protocol.split_hash},
                 metric_type=name,
-                metric_name=name
-                if self.protocol.metric_variant is None
-                else f"{name} ({self.protocol.metric_variant})",
+                metric_name=f"{name}{suffix}",
                 metric_value=round(figure.value, 4),
             )
             for name, figure in self.figures.items()
@@ -239,9 +241,8 @@ def merge_into_card(path: str | os.PathLike, results: Sequence[Result]) -> None:
         raise BadInputError(f"The metadata of {path} cannot be read: {' '.join(str(error).split())}") from error
     metadata: Any = card.data
     new = [entry for result in results for entry in result.eval_results()]
-    old = [
-        entry for entry in metadata.eval_results or [] if not any(entry.is_equal_except_value(other) for other in new)
-    ]
+    replaced = set(map(_identity, new))
+    old = [entry for entry in metadata.eval_results or [] if _identity(entry) not in replaced]
     metadata.model_name = metadata.model_name or results[0].model
     metadata.eval_results = [*old, *new]
     before, begin, rest = card.text.partition(CARD_BEGIN)
@@ -250,6 +251,11 @@ def merge_into_card(path: str | os.PathLike, results: Sequence[Result]) -> None:
         before, after = f"{card.text.rstrip()}\n\n", "\n"
     card.text = f"{before}{CARD_BEGIN}\n## Evaluation by hf_unimo\n\n{results_to_markdown(results)}{CARD_END}{after}"
     write_atomically(path, str(card))
+
+
+def _identity(entry: EvalResult) -> tuple:
+    """Of entries with the same one the newer stays. All of it survives being written and read."""
+    return *entry.unique_identifier, entry.metric_type, entry.metric_name
 
 
 def _plain(value: Any) -> Any:

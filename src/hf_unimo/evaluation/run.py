@@ -21,6 +21,7 @@ from .heads import evaluate_head
 from .measuring import Options
 from .prompts import load_prompts
 from .protocol import JSON_NAME, Result, merge_into_card, write_results
+from .result_card import CARD_NAME, card_place, write_card
 from .retrieval import evaluate_retrieval
 from .zero_shot import PROBE_TASK, evaluate_linear_probe, evaluate_zero_shot
 from .zero_shot import TASK as ZERO_SHOT_TASK
@@ -149,7 +150,8 @@ def evaluate_tasks(
 ) -> tuple[list[Result], list[Path]]:
     """
     Measures a model at several tasks and writes `results.json` and `results.md`, where results of other tasks, data
-    and models stay. If it is stopped, another call with the same arguments goes on where it stood.
+    and models stay, and the model's card, see [`~hf_unimo.evaluation.result_card.card_place`]. If it is stopped,
+    another call with the same arguments goes on where it stood.
 
     Args:
         data (`dict[str, Benchmark]`): Task -> its rows.
@@ -165,7 +167,8 @@ def evaluate_tasks(
 
     Raises:
         BadInputError: As of [`evaluate_task`], or if the folder is none, holds results of something else, or an
-            unfinished evaluation that is not this one, or there is no such card.
+            unfinished evaluation that is not this one, or there is no such card, or the metadata of the folder's card
+            cannot be read.
     """
     folder = Path(folder)
     missing = _missing_folders(folder)
@@ -174,6 +177,8 @@ def evaluate_tasks(
     for task in data:
         check_task(task, model, processor)
     earlier = _earlier_results(folder)
+    asked_for = None if card is None else Path(card).resolve()
+    own_card = None if asked_for == (folder / CARD_NAME).resolve() else card_place(folder, options.model_name)
     depends: dict[str, Any] = {
         "model": weights_digest(model),
         "training data": None if train is None else train.split_hash,
@@ -206,9 +211,13 @@ def evaluate_tasks(
     new = {_key(result) for result in results}
     kept = [old for old in earlier if _key(old) not in new]
     paths = write_results(folder, [*kept, *results])
+    # The folder may hold results of other models, which are none of this one's card.
+    of_model = [*(old for old in kept if old.model == options.model_name), *results]
+    if own_card is not None:
+        write_card(own_card, model, of_model)
+        paths.append(own_card)
     if card is not None:
-        # The folder may hold results of other models, which are none of this one's card.
-        merge_into_card(card, [*(old for old in kept if old.model == options.model_name), *results])
+        merge_into_card(card, of_model)
         paths.append(Path(card))
     shutil.rmtree(folder / _BLOCKS, ignore_errors=True)
     return results, paths
