@@ -6,7 +6,7 @@ makes the batches of `hf-unimo finetune`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -80,8 +80,9 @@ class RowSource:
         data ([`Benchmark`]): At least one row.
         kind (`str`): One of [`~hf_unimo.data.schedule.KINDS`].
         max_image_pixels (`int`): Larger pictures count as rows that cannot be used.
-        rows_per_image (`int`, *optional*): Makes every picture an item, which stands for so many of its rows, drawn
-            without repetition (all of them where it has fewer). By default every row is an item.
+        rows_per_image (`int`, *optional*): Makes every picture an item, which stands for so many of its rows, a row
+            with several captions counting as one for each, drawn without repetition (all of them where it has fewer).
+            By default every row is an item.
     """
 
     def __init__(
@@ -93,11 +94,12 @@ class RowSource:
     ):
         self.data, self.name, self.kind, self.max_image_pixels = data, "train", kind, max_image_pixels
         self.rows_per_image, self.batch_size = rows_per_image, None
-        self.groups: list[list[int]] = []
+        self.groups: list[list[Row]] = []
         if rows_per_image is not None:
-            found: dict[tuple[str, ...], list[int]] = {}
-            for number, row in enumerate(data):
-                found.setdefault(tuple(picture.content_key() for picture in row.pictures), []).append(number)
+            found: dict[tuple[str, ...], list[Row]] = {}
+            for row in data:
+                key = tuple(picture.content_key() for picture in row.pictures)
+                found.setdefault(key, []).extend(_rows_of_one_caption(row))
             self.groups = list(found.values())
 
     def __len__(self) -> int:
@@ -110,8 +112,8 @@ class RowSource:
         rows = self.groups[item]
         if len(rows) > self.rows_per_image:
             rows = [rows[place] for place in (rng or np.random).permutation(len(rows))[: self.rows_per_image]]
-        first = open_example(self.data[rows[0]], self.max_image_pixels)
-        return ExamplesOfPicture((first, *(Example(self.data[row], first.images) for row in rows[1:])))
+        first = open_example(rows[0], self.max_image_pixels)
+        return ExamplesOfPicture((first, *(Example(row, first.images) for row in rows[1:])))
 
 
 class TaskCollator:
@@ -125,6 +127,8 @@ class TaskCollator:
         target (`Callable`, *optional*): Row -> label; no labels without it.
         image_size (`int`, *optional*): Height and width in pixels; by default the image processor's.
         max_length (`int`, defaults to 64): Tokens of a text, special ones included; what is longer is cut off.
+        max_image_pixels (`int`): Larger pictures cannot be read; of rows that come with their pictures open it is
+            not asked.
         augmentation ([`Augmentation`], *optional*): Of training pictures; none by default.
         share_images (`bool`, defaults to `False`): Whether a picture that several rows of a batch are about comes
             once, with `image_index` saying which row is about which. They are augmented by the draws of the first.
@@ -141,6 +145,7 @@ class TaskCollator:
         target: Target | None = None,
         image_size: int | None = None,
         max_length: int = 64,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
         augmentation: Augmentation | None = None,
         share_images: bool = False,
     ):
@@ -150,7 +155,7 @@ class TaskCollator:
         self.tokenizer: Any = tokenizer
         self.pictures = None if image_processor is None else PictureTensors(image_processor, image_size)
         self.target, self.max_length, self.augmentation = target, max_length, augmentation
-        self.share_images = share_images
+        self.max_image_pixels, self.share_images = max_image_pixels, share_images
 
     def __call__(
         self,
@@ -175,8 +180,12 @@ class TaskCollator:
         """
         generators = generators or _drawn_generators(len(rows))
         groups = [row.examples if isinstance(row, ExamplesOfPicture) else (row,) for row in rows]
-        examples = [row if isinstance(row, Example) else open_example(row) for group in groups for row in group]
+        examples = [row if isinstance(row, Example) else self.open(row) for group in groups for row in group]
         return self.tensors(examples, _for_each(generators, [len(group) for group in groups]), train)
+
+    def open(self, row: Row) -> Example:
+        """The row with its pictures. Raises BadRowError if one cannot be read."""
+        return open_example(row, self.max_image_pixels)
 
     def batch(
         self, kind: str, rows: Sequence[Example | ExamplesOfPicture], generators: Generators, train: bool = True
@@ -229,11 +238,16 @@ class TaskCollator:
         return self.pictures.normalise(pixels)
 
     def text_inputs(self, texts: Sequence[Sequence[str]]) -> Batch:
-        """`input_ids` and `attention_mask` of single texts or pairs of texts, padded on the right."""
+        """
+        `input_ids` and `attention_mask` of single texts or pairs of texts, padded on the right. Among pairs a text
+        alone has an empty second one.
+        """
         if self.tokenizer is None:
             raise BadInputError("The rows have texts, but there is no tokenizer.")
+        length = max(len(text) for text in texts)
+        columns = zip(*((*text, *[""] * (length - len(text))) for text in texts))
         encoded = self.tokenizer(
-            *([text[place] for text in texts] for place in range(len(texts[0]))),
+            *map(list, columns),
             truncation=True,
             max_length=self.max_length,
             padding=True,
@@ -243,24 +257,52 @@ class TaskCollator:
         )
         return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
+    def cut(self, text: TokenIds) -> tuple[Sequence[int], Sequence[int]]:
+        """Token and position ids; of a text that is too long the token that closes it stays."""
+        ids, most = text.input_ids, self.max_length
+        return (ids if len(ids) <= most else (*ids[: most - 1], ids[-1])), text.position_ids[:most]
+
+    def padded(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Batch:
+        """`input_ids`, `attention_mask` and `position_ids` of token and position ids, padded on the right."""
+        shape = (len(rows), max(len(ids) for ids, _ in rows))
+        batch = {
+            "input_ids": torch.full(shape, self.tokenizer.pad_token_id),
+            "attention_mask": torch.zeros(shape, dtype=torch.long),
+            "position_ids": torch.ones(shape, dtype=torch.long),  # of the padding, in the official files too
+        }
+        for row, (ids, positions) in enumerate(rows):
+            batch["input_ids"][row, : len(ids)] = torch.tensor(ids)
+            batch["position_ids"][row, : len(ids)] = torch.tensor(positions)
+            batch["attention_mask"][row, : len(ids)] = 1
+        return batch
+
 
 class RetrievalCollator(TaskCollator):
     """
     Pairs of a picture and one of its captions, drawn in training, the first one else; `return_loss` asks the model for
-    the loss of pairs (contrast, and matching with hard wrong partners).
+    the loss of pairs (contrast, and matching with hard wrong partners). Captions of the official files come in token
+    ids.
     """
 
     def tensors(self, examples: Sequence[Example], generators: Generators, train: bool) -> Batch:
         captions = [example.row.captions for example in examples]
         chosen = _draw(captions, generators("caption")) if train else [found[0] for found in captions]
         images = self.image_inputs(examples, generators, train)
-        return {**images, **self.text_inputs([(caption,) for caption in chosen]), "return_loss": True}
+        return {**images, **self.caption_inputs(chosen), "return_loss": True}
+
+    def caption_inputs(self, captions: Sequence[str | TokenIds]) -> Batch:
+        """As `text_inputs`; of token ids with `position_ids`."""
+        token_ids = [caption for caption in captions if isinstance(caption, TokenIds)]
+        if token_ids:
+            return self.padded([self.cut(caption) for caption in token_ids])
+        return self.text_inputs([(caption,) for caption in captions if isinstance(caption, str)])
 
 
 class GroupedRetrievalCollator(RetrievalCollator):
     """
     Groups of the first implementation: a pair, n wrong images for its caption and n wrong captions for its image, all
-    drawn evenly from the other rows of the data. Every image and caption of the batch is encoded once.
+    drawn evenly from the rows of the data with other pictures and other captions. Every image and caption of the batch
+    is encoded once. Also without training everything is drawn: this loss has no other form.
 
     Args:
         data ([`Benchmark`]): Rows that wrong partners are drawn from: those of the training.
@@ -280,40 +322,38 @@ class GroupedRetrievalCollator(RetrievalCollator):
     def tensors(self, examples: Sequence[Example], generators: Generators, train: bool) -> Batch:
         captions = _draw([example.row.captions for example in examples], generators("caption"))
         images = [example.images[0] for example in examples]
-        texts = [(caption,) for caption in captions]
+        owners = list(range(len(examples)))
         image_index, text_index = [], []
         for group, (example, generator) in enumerate(zip(examples, generators("negatives"))):
-            wrong_images, wrong_texts = [], []
-            for _ in range(self.number):
-                wrong_images.append(len(images))
-                images.append(self._other(example.row, generator).images[0])
-            for _ in range(self.number):
-                wrong_texts.append(len(texts))
-                other = self._other_row(example.row, generator)
-                texts.append((_draw([other.captions], [generator])[0],))
+            wrong_images = range(len(images), len(images) + self.number)
+            wrong_texts = range(len(captions), len(captions) + self.number)
+            images += [self._other(example.row, generator).images[0] for _ in wrong_images]
+            others = [self._other_row(example.row, generator) for _ in wrong_texts]
+            captions += _draw([other.captions for other in others], [generator] * self.number)
+            owners += [group] * self.number
             image_index.append([group, *wrong_images, *[group] * self.number])
             text_index.append([group, *[group] * self.number, *wrong_texts])
         return {
-            "pixel_values": self.pixels(images),
-            **self.text_inputs(texts),
+            "pixel_values": self.pixels(images, _of_rows(generators, owners) if train else None),
+            **self.caption_inputs(captions),
             "image_index": torch.tensor(image_index),
             "text_index": torch.tensor(text_index),
             "return_loss": True,
         }
 
     def _other_row(self, row: RetrievalRow, generator: torch.Generator) -> RetrievalRow:
-        """Another row with another picture."""
+        """Another row with another picture, none of whose captions is one of this row's."""
         for _ in range(1000):
             other = self.data[int(torch.randint(len(self.data), (), generator=generator))]
-            if other.id != row.id and other.image != row.image:
+            if other.id != row.id and other.image != row.image and not {*other.captions} & {*row.captions}:
                 return other
-        raise BadInputError(f"No row with another picture than that of {row.id} was found in 1,000 draws.")
+        raise BadInputError(f"No row with another picture and other captions than {row.id} was found in 1,000 draws.")
 
     def _other(self, row: RetrievalRow, generator: torch.Generator) -> Example:
         """Another row with its picture, which can be read."""
         for _ in range(100):
             try:
-                return open_example(self._other_row(row, generator))
+                return self.open(self._other_row(row, generator))
             except BadRowError:
                 continue  # it is counted when it is drawn as a row of its own
         raise BadInputError("None of 100 wrong partners that were drawn has a picture that can be read.")
@@ -337,35 +377,26 @@ class CaptioningCollator(TaskCollator):
         return {**images, **texts, "labels": labels}
 
     def _given(self, examples: Sequence[Example[TokenCaptionRow]]) -> Batch:
-        """Object tags, cut off at the longest text without a closing token; the caption, cut off with one."""
-        eos, rows = self.tokenizer.eos_token_id, []
+        """Object tags, cut off at the longest text; the caption, cut off with the token that closes it."""
+        rows, tags_of = [], []
         for example in examples:
-            tags, caption = example.row.objects, example.row.tokens
+            caption, objects = example.row.tokens, example.row.objects
             if caption is None:
                 raise BadInputError(f"{example.place} has no caption; training accepts splits with captions.")
-            ids, positions = list(caption.input_ids), list(caption.position_ids)
-            if len(ids) > self.max_length:
-                ids, positions = [*ids[: self.max_length - 1], eos], positions[: self.max_length]
-            first = () if tags is None else tags.input_ids[: self.max_length]
-            places = () if tags is None else tags.position_ids[: self.max_length]
-            rows.append(([*first, *ids], [*places, *positions], len(first)))
-        longest = max(len(ids) for ids, _, _ in rows)
-        shape = (len(rows), longest)
-        batch = {
-            "input_ids": torch.full(shape, self.tokenizer.pad_token_id),
-            "attention_mask": torch.zeros(shape, dtype=torch.long),
-            "token_type_ids": torch.ones(shape, dtype=torch.long),
-            "position_ids": torch.ones(shape, dtype=torch.long),
-            "labels": torch.full(shape, IGNORED),
+            ids, positions = self.cut(caption)
+            tags = () if objects is None else objects.input_ids[: self.max_length]
+            places = () if objects is None else objects.position_ids[: self.max_length]
+            rows.append(((*tags, *ids), (*places, *positions)))
+            tags_of.append(len(tags))
+        batch = self.padded(rows)
+        words = torch.arange(batch["input_ids"].shape[1])
+        tags_end = torch.tensor(tags_of)[:, None]
+        targets = (words > tags_end) & (batch["attention_mask"] == 1)  # not the token that begins the caption
+        return {
+            **batch,
+            "token_type_ids": (words >= tags_end).long(),
+            "labels": batch["input_ids"].masked_fill(~targets, IGNORED),
         }
-        for row, (ids, positions, tags_end) in enumerate(rows):
-            length = len(ids)
-            batch["input_ids"][row, :length] = torch.tensor(ids)
-            batch["position_ids"][row, :length] = torch.tensor(positions)
-            batch["attention_mask"][row, :length] = 1
-            batch["token_type_ids"][row, :tags_end] = 0
-            batch["labels"][row, tags_end + 1 : length] = torch.tensor(ids[tags_end + 1 :])
-        return batch
 
 
 class MaskedWordsCollator(TaskCollator):
@@ -392,10 +423,20 @@ class MaskedWordsCollator(TaskCollator):
 
 
 def texts_of(row: Row) -> Sequence[str]:
-    """The captions of a picture, one of which counts, or a row's own text."""
+    """The captions of a picture, one of which counts, or a row's own text, or both of its texts as one."""
     if isinstance(row, RetrievalRow):
         return [caption for caption in row.captions if not isinstance(caption, TokenIds)]
-    return row.references if isinstance(row, CaptionRow) else row.texts[:1]
+    return row.references if isinstance(row, CaptionRow) else (" ".join(row.texts),)
+
+
+def _rows_of_one_caption(row: Row) -> list[Row]:
+    """A row for each caption of a picture; any other row alone."""
+    if isinstance(row, RetrievalRow):
+        pairs = zip(row.captions, row.caption_ids)
+        return [replace(row, captions=(caption,), caption_ids=(name,)) for caption, name in pairs]
+    if isinstance(row, CaptionRow):
+        return [replace(row, references=(caption,)) for caption in row.references]
+    return [row]
 
 
 def _draw(choices: Sequence[Sequence[Any]], generators: Sequence[torch.Generator]) -> list[Any]:

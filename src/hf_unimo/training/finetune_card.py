@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from transformers import PreTrainedModel
 
-from ..card import USE_BEGIN, USE_END, card_metadata, family_paragraph, first_paragraph, local_usage
+from ..card import PLACE, USE_BEGIN, USE_END, card_metadata, family_paragraph, first_paragraph, local_usage
 from ..evaluation.protocol import versions
 from ..files import public_command, public_path
 from .finetune_trainer import PRIMARY, FinetuneTrainer
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 
 
 PIPELINES = {
-    "retrieval": ("image-text-retrieval", 'pipe("photo.jpg", candidates=["a cat", "a dog"])'),
+    "retrieval": ("image-text-retrieval", 'pipe("photo.jpg", ["a cat", "a dog"])'),
     "captioning": ("image-captioning", 'pipe("photo.jpg")'),
-    "vqa": ("image-question-answering", 'pipe(image="photo.jpg", question="what is this?")'),
-    "entailment": ("visual-entailment", 'pipe(image="photo.jpg", hypothesis="this is a cat")'),
-    "nlvr2": ("nlvr2", 'pipe(images=["left.jpg", "right.jpg"], text="both show a cat")'),
+    "vqa": ("image-question-answering", 'pipe("photo.jpg", "what is this?")'),
+    "entailment": ("visual-entailment", 'pipe("photo.jpg", "this is a cat")'),
+    "nlvr2": ("nlvr2", 'pipe(["left.jpg", "right.jpg"], "both show a cat")'),
     "image-classification": ("image-classification", 'pipe("photo.jpg")'),
     "linear-probe": ("image-classification", 'pipe("photo.jpg")'),
     "text-classification": ("text-classification", 'pipe("what a film")'),
     "text-regression": ("text-classification", 'pipe("what a film", function_to_apply="none")'),
-    "masked-lm": ("fill-mask", 'pipe("a red <mask>")'),
+    "masked-lm": ("fill-mask", 'pipe(f"a red {pipe.tokenizer.mask_token}")'),
 }
 """Task -> pipeline, and how it is called."""
 
@@ -36,7 +37,7 @@ _CARD = """---
 
 # {title}
 
-{head}: {head_doc}
+`{head}`: {head_doc}
 
 {family}
 
@@ -82,28 +83,29 @@ Seed {seed}; {hardware}; {versions}.
 """
 
 
-def finetune_card(run: "Finetuning", trainer: FinetuneTrainer, head: type, bad_rows: int, command: str) -> str:
+def finetune_card(
+    run: "Finetuning", trainer: FinetuneTrainer, model: PreTrainedModel, bad_rows: int, command: str
+) -> str:
     """
     The card, without the section of figures, which [`~hf_unimo.evaluation.protocol.merge_into_card`] adds.
 
     Args:
         run ([`Finetuning`]): What was trained.
         trainer ([`FinetuneTrainer`]): After training.
-        head (`type`): The class that is saved.
+        model (`PreTrainedModel`): What is saved.
         bad_rows (`int`): Rows that could not be used.
         command (`str`): The command line.
     """
-    config = run.config
+    config, head = run.config, type(model)
     title = public_path(config.output)
     pipeline, call = PIPELINES[config.task.name]
-    model: Any = trainer.model
     return _CARD.format(
         metadata=card_metadata(run.family, head, model_name=title).to_yaml() + "\n",
         title=title,
         head=head.__name__,
         head_doc=first_paragraph(head),
         family=family_paragraph(run.family),
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        num_parameters=model.num_parameters(),
         task=config.task.name,
         steps=trainer.state.global_step,
         start=f"`{public_path(config.model.checkpoint)}`" if config.model.checkpoint else "random weights",
@@ -111,7 +113,7 @@ def finetune_card(run: "Finetuning", trainer: FinetuneTrainer, head: type, bad_r
         usage=local_usage(run.family, head),
         use_end=USE_END,
         pipeline=pipeline,
-        place="path/or/name",
+        place=PLACE,
         call=call,
         data=_data(run, bad_rows),
         curve=_curve(trainer.state.log_history),
@@ -125,9 +127,8 @@ def finetune_card(run: "Finetuning", trainer: FinetuneTrainer, head: type, bad_r
 
 def _data(run: "Finetuning", bad_rows: int) -> str:
     rows = ["| Split | Data | Rows | SHA-256 of the row ids |", "|---|---|---|---|"]
-    for name, data in (("train", run.source.data), ("validation", run.validation), ("test", run.test)):
-        if data is not None:
-            rows.append(f"| {name} | {data.name} | {len(data):,} | `{data.split_hash[:16]}` |")
+    for name, data in run.splits.named().items():
+        rows.append(f"| {name} | {data.name} | {len(data):,} | `{data.split_hash[:16]}` |")
     bad = [f"{bad_rows} training rows could not be read and were replaced by others."] if bad_rows else []
     return "\n".join([*rows, *(["", *bad] if bad else [])])
 
@@ -153,7 +154,7 @@ def _curve(history: Sequence[Mapping[str, float]]) -> str:
 def _published(tree: Any) -> Any:
     """The configuration without folders of the machine."""
     if isinstance(tree, dict):
-        return {name: _published(value) for name, value in tree.items() if name != "folder"}
+        return {name: _published(value) for name, value in tree.items()}
     if isinstance(tree, list):
         return [_published(value) for value in tree]
     return public_path(tree) if isinstance(tree, str) and "/" in tree else tree

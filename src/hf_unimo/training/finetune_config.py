@@ -18,18 +18,30 @@ training: {epochs: 5, learning_rate: 5e-4}
 `preset: official-flickr30k` (see [`hf_unimo.training.finetune_presets`]) fills in what the file leaves out.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 
-from ..config_tree import Dumper, check_complete, check_known, mapping, merge_trees, nearest, plain, read_section
+from ..config_tree import (
+    Accepts,
+    Dumper,
+    check_complete,
+    check_known,
+    mapping,
+    merge_trees,
+    nearest,
+    plain,
+    read_section,
+)
 from ..data.collator import NO_AUGMENTATION
 from ..errors import BadInputError
 from .finetune_presets import PRESETS
 from .run_config import (
+    Amount,
     Count,
     CountOrZero,
     ModelOptions,
@@ -37,11 +49,15 @@ from .run_config import (
     Place,
     TrainingOptions,
     check_augmentation,
+    locate,
     read_file,
     read_model,
     read_training,
 )
 from .tasks import TASKS, Task, TaskOptions
+
+
+Length = Annotated[float, Accepts("a number above 0", lambda value: 0 < value < math.inf)]
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class FinetuneData:
     Args:
         train (mapping): What the model learns from.
         common (mapping, *optional*): Keys that all splits share, such as `path` and `columns`; those of a split go
-            over them.
+            over them, in mappings such as `where` key by key.
         validation (mapping, *optional*): What tells the best of its checkpoints.
         test (mapping, *optional*): What the card reports; `validation` by default.
         batch_size (`int`, defaults to 32): Rows of a batch on one process (with `rows_per_image`, pictures).
@@ -96,8 +112,9 @@ class FinetuneTraining(TrainingOptions):
     Args:
         epochs (`float`, *optional*): Length of the run in passes over the training rows.
         steps (`int`, *optional*): Its length in optimizer steps instead.
-        lr_drops (mapping, *optional*): Moment (a step, or a share of the run) -> factor of the learning rate from then
-            on, relative to before; with `lr_scheduler_type: constant_with_warmup`.
+        lr_drops (list of pairs, *optional*): Moment (a step, or a share of the run) and factor of the learning rate
+            from then on, relative to before, e.g. `[[0.6, 0.1], [0.8, 0.1]]`; with
+            `lr_scheduler_type: constant_with_warmup`.
         decay_from_start (`bool`, defaults to `False`): With `lr_scheduler_type: linear`: whether the decay counts from
             step 0 (the rate drops a little where warm-up ends) as in the first implementation's text classification.
         lora (mapping, *optional*): Arguments of `peft.LoraConfig`, e.g. `{r: 8, lora_alpha: 16}`: low-rank updates of
@@ -105,8 +122,8 @@ class FinetuneTraining(TrainingOptions):
     """
 
     steps: Count | None = None  # type: ignore[assignment]
-    epochs: float | None = None
-    lr_drops: dict[Moment, float] = field(default_factory=dict)
+    epochs: Length | None = None
+    lr_drops: list[tuple[Moment, Amount]] = field(default_factory=list)
     decay_from_start: bool = False
     lora: dict[str, Any] | None = None
 
@@ -118,8 +135,17 @@ class FinetuneTraining(TrainingOptions):
                 f"training has {found} of training.epochs and training.steps; accepted is one of them, the length of "
                 "the run."
             )
-        if self.epochs is not None and not 0 < self.epochs < float("inf"):
-            raise BadInputError(f"training.epochs is {self.epochs}; accepted are numbers above 0.")
+        schedule = self.arguments.get("lr_scheduler_type", "linear")
+        if self.lr_drops and schedule != "constant_with_warmup":
+            raise BadInputError(
+                f"training.lr_drops stands beside training.lr_scheduler_type {schedule!r}; it goes with "
+                "'constant_with_warmup'."
+            )
+        if self.decay_from_start and schedule != "linear":
+            raise BadInputError(
+                f"training.decay_from_start stands beside training.lr_scheduler_type {schedule!r}; it goes with "
+                "'linear'."
+            )
 
 
 @dataclass(frozen=True)
@@ -134,7 +160,6 @@ class FinetuneConfig:
         options ([`~hf_unimo.training.tasks.TaskOptions`]): What only this task knows.
         seed (`int`, defaults to 0): What all randomness comes from.
         reset_head (`bool`, defaults to `False`): Whether the head of the checkpoint gives way to a new one.
-        folder (`str`): What paths of the data are relative to.
     """
 
     task: Task
@@ -145,15 +170,21 @@ class FinetuneConfig:
     options: TaskOptions
     seed: CountOrZero = 0
     reset_head: bool = False
-    folder: str = "."
+
+    def __post_init__(self):
+        if self.task.freeze_base and self.training.lora is not None:
+            raise BadInputError(
+                f"training.lora stands beside the task {self.task.name!r}, in which the head alone learns; leave it "
+                "out."
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as a file could hold it, complete: `from_dict` gives it back."""
+        """The configuration as a file could hold it, complete and with absolute paths: `from_dict` gives it back."""
         tree: dict[str, Any] = {"task": self.task.name}
         tree |= {name: plain(getattr(self, name)) for name in ("output", "seed", "model", "data", "options")}
         tree["training"] = plain(self.training)
         tree["training"] |= tree["training"].pop("arguments")
-        tree |= {"reset_head": self.reset_head, "folder": self.folder}
+        tree["reset_head"] = self.reset_head
         return tree
 
     def to_yaml(self) -> str:
@@ -183,7 +214,7 @@ class FinetuneConfig:
         if named != task:
             raise BadInputError(f"The configuration is for the task {named!r}, but {task!r} is to be learned.")
         check_complete(tree, ("output", "model", "data", "training"), "")
-        place = os.path.realpath(tree.pop("folder", folder))
+        place = os.path.realpath(folder)
         rest = {name: tree[name] for name in ("output", "seed", "reset_head") if name in tree}
         config = read_section(
             cls,
@@ -191,18 +222,14 @@ class FinetuneConfig:
             "",
             task=TASKS[task],
             model=read_model(tree["model"], place),
-            data=read_section(FinetuneData, tree["data"], "data"),
+            data=_read_data(tree["data"], place),
             training=read_training(tree["training"], FinetuneTraining),
             options=read_section(TASKS[task].options, tree.get("options"), "options"),
-            folder=place,
         )
         return replace(config, output=os.path.abspath(os.path.expanduser(config.output)))
 
 
-_SECTIONS = (
-    *("task", "preset", "output", "seed", "model", "data", "options", "training"),
-    *("reset_head", "folder"),
-)
+_SECTIONS = ("task", "preset", "output", "seed", "model", "data", "options", "training", "reset_head")
 
 
 def load_finetune_config(path: str | os.PathLike, task: str, overrides: Sequence[str] = ()) -> FinetuneConfig:
@@ -232,3 +259,23 @@ def _with_preset(tree: dict[str, Any]) -> dict[str, Any]:
     if "steps" in given and "epochs" not in given:
         merged["training"].pop("epochs", None)
     return merged
+
+
+def _read_data(tree: Any, folder: str) -> FinetuneData:
+    """The section `data`, the places of its splits found."""
+    data = read_section(FinetuneData, tree, "data")
+    names = ("common", "train", "validation", "test")
+    splits: dict[str, Any] = {name: _located(getattr(data, name), folder) for name in names}
+    return replace(data, **splits)
+
+
+def _located(split: dict[str, Any] | None, folder: str) -> dict[str, Any] | None:
+    if split is None:
+        return None
+    found = dict(split)
+    if isinstance(found.get("path"), str) and found.get("format") != "hub":
+        found["path"] = locate(found["path"], folder)
+    for name in ("images", "objects"):
+        if isinstance(found.get(name), str):
+            found[name] = os.path.normpath(os.path.join(folder, os.path.expanduser(found[name])))
+    return found

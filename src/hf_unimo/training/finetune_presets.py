@@ -29,14 +29,15 @@ PRESETS: dict[str, dict[str, Any]] = {
             "epochs": 40,
             "learning_rate": 5e-6,
             "lr_scheduler_type": "constant_with_warmup",
-            "lr_drops": {0.6: 0.1, 0.8: 0.1},  # after 24 and 32 of 40 epochs
+            "lr_drops": [[0.6, 0.1], [0.8, 0.1]],  # after 24 and 32 of 40 epochs
             **_ADAM,
         },
     },
     "official-coco": {
         "task": "captioning",
         "seed": 1,
-        "data": {"batch_size": 32, "image_size": 384, "max_text_length": 50},
+        # 100 object tags, then up to 50 words after the one that begins them.
+        "data": {"batch_size": 32, "image_size": 384, "max_text_length": 151},
         "options": {
             "label_smoothing": 0.1,
             "generation": {"num_beams": 5, "length_penalty": 0.6, "max_new_tokens": 50, "min_new_tokens": 5},

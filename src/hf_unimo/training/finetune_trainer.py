@@ -2,7 +2,7 @@
 """The project's Trainer on the rows of one task: measured by the task's own evaluator."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
 from ..data.batches import BatchInfo
+from ..errors import BadInputError
 from ..evaluation.protocol import Result
 from .run_config import to_step
 from .trainer import ScheduledTrainer
@@ -42,12 +43,12 @@ class FinetuneTrainer(ScheduledTrainer):
         validate: Callable[[PreTrainedModel], Result] | None = None,
         primary: Callable[[Mapping[str, float]], str] | None = None,
         forward_options: Mapping[str, Any] | None = None,
-        lr_drops: Mapping[float, float] | None = None,
+        lr_drops: Sequence[tuple[float, float]] = (),
         decay_from_start: bool = False,
         **kwargs,
     ):
         self.validate, self.primary, self.forward_options = validate, primary, dict(forward_options or {})
-        self.lr_drops, self.decay_from_start = dict(lr_drops or {}), decay_from_start
+        self.lr_drops, self.decay_from_start = list(lr_drops), decay_from_start
         self._forward_takes = inspect.signature(without_adapters(model).forward).parameters
         super().__init__(model, args, **kwargs)
 
@@ -55,6 +56,25 @@ class FinetuneTrainer(ScheduledTrainer):
         """Seed and step where forward draws something, and `forward_options`."""
         drawn = super().model_arguments(info)
         return {name: value for name, value in drawn.items() if name in self._forward_takes} | self.forward_options
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """As of [`ScheduledTrainer`]; losses that are means over words count the words of the whole step."""
+        if num_items_in_batch is None or not self.model_accepts_loss_kwargs:
+            return super().compute_loss(model, inputs, return_outputs)
+        inputs = {**inputs, "num_items_in_batch": num_items_in_batch}
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        if self.args.average_tokens_across_devices:  # then the words are those of all processes
+            loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def _finalize_training(self, *args, **kwargs):
+        limit = self.args.save_total_limit
+        if self.stop.interrupted:  # a limit of 1 would cost the checkpoint that the run is to go on from
+            self.args.save_total_limit = None
+        try:
+            return super()._finalize_training(*args, **kwargs)
+        finally:
+            self.args.save_total_limit = limit
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
         """`<prefix>_<figure>` of the validation split. The first process measures, and tells the others."""
@@ -70,6 +90,11 @@ class FinetuneTrainer(ScheduledTrainer):
         self.log(dict(figures))
         if figures and self.primary is not None:
             figures[f"{metric_key_prefix}_{PRIMARY}"] = shared[0][self.primary(shared[0])]
+        wanted = self.args.metric_for_best_model
+        if figures and wanted is not None and f"eval_{wanted.removeprefix('eval_')}" not in figures:
+            raise BadInputError(
+                f"training.metric_for_best_model is {wanted!r}; accepted are {', '.join(shared[0])}, and {PRIMARY}."
+            )
         self.last_evaluation = (self.state.global_step, figures)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
@@ -79,13 +104,13 @@ class FinetuneTrainer(ScheduledTrainer):
         if self.lr_scheduler is not None or not (self.lr_drops or self.decay_from_start):
             return super().create_scheduler(num_training_steps, optimizer)
         warmup = self.args.get_warmup_steps(num_training_steps)
-        drops = {to_step(moment, num_training_steps): factor for moment, factor in self.lr_drops.items()}
+        drops = [(to_step(moment, num_training_steps), factor) for moment, factor in self.lr_drops]
 
         def factor(step: int) -> float:
             if step < warmup:
                 return step / warmup
             rate = max(0.0, 1 - step / num_training_steps) if self.decay_from_start else 1.0
-            for start, drop in drops.items():
+            for start, drop in drops:
                 rate *= drop if step >= start else 1.0
             return rate
 

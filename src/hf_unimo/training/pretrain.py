@@ -1,11 +1,9 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """A whole pre-training run, from its configuration to a saved model with a report."""
 
-from collections import Counter
 from pathlib import Path
 
 import torch
-from accelerate.utils import gather_object
 from transformers import EarlyStoppingCallback
 from transformers.utils.logging import disable_progress_bar
 
@@ -19,9 +17,9 @@ from .objective_schedule import OBJECTIVES_OF_KIND
 from .progress import ProgressLines, show_lines
 from .report import RunFacts, describe_hardware, write_report
 from .run_config import RunConfig, differences, load_run_config
-from .run_folder import MODEL_FOLDER, RUN_FILE, check_resumable
+from .run_folder import MODEL_FOLDER, check_resumable, count_bad_rows, train_in_folder
 from .throughput import matrix_product_rate
-from .trainer import ScheduledTrainer, last_checkpoint
+from .trainer import ScheduledTrainer
 
 
 METRIC = "mean_recall"
@@ -54,24 +52,11 @@ def pretrain(config: RunConfig, *, resume: bool = False, command: str = "") -> d
         check_destination(config.output)
     run = build_run(config)
     trainer = make_trainer(run, arguments)
-    checkpoint = last_checkpoint(config.output) if resume else None
-    trainer.accelerator.wait_for_everyone()  # every process has looked at the folder before one writes to it
-    if arguments.should_save and not resume:
-        Path(config.output).mkdir(parents=True, exist_ok=True)
-        Path(config.output, RUN_FILE).write_text(config.to_yaml(), encoding="utf-8")
-    if arguments.process_index == 0:
-        for line in _introduction(run, trainer):
-            print(line, flush=True)
-        if resume:
-            print(f"resuming from {checkpoint}" if checkpoint else "no checkpoint yet: from the beginning", flush=True)
-    trainer.train(resume_from_checkpoint=checkpoint)
-    if trainer.stop.interrupted:
-        step = trainer.state.global_step
-        raise KeyboardInterrupt(f"stopped after step {step}, which is saved; add --resume to the command to go on")
+    train_in_folder(trainer, config.output, config.to_yaml(), _introduction(run, trainer), resume)
     step, metrics = trainer.last_evaluation
     if run.evaluation_sources and (step != trainer.state.global_step or arguments.load_best_model_at_end):
         metrics = trainer.evaluate()
-    bad_rows = Counter(source for source, _, _ in gather_object(trainer.bad_rows.state_dict()["bad_rows"]))
+    bad_rows = count_bad_rows(trainer)
     if arguments.should_save:
         _save(run, trainer, metrics, bad_rows, command)
     trainer.accelerator.wait_for_everyone()

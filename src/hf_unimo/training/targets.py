@@ -3,10 +3,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..data.benchmarks.rows import Benchmark, Row, VqaRow
+from ..data.task_collators import Target
 from ..errors import BadInputError
 from ..evaluation.metrics.vqa import process_answer, soft_targets
 
@@ -17,10 +19,10 @@ FEWEST_ANNOTATORS = 4
 
 class ClassTarget:
     """
-    A row's `label` as a class of the model.
+    A row's `label` as a class of the model: that of the same name, or where the data has numbers only, number.
 
     Args:
-        data ([`Benchmark`]): Whose labels they are, by number and, if it has them, names.
+        data ([`Benchmark`]): Whose labels they are.
         label2id (mapping of `str` to `int`): The model's classes.
 
     Raises:
@@ -28,14 +30,16 @@ class ClassTarget:
     """
 
     def __init__(self, data: Benchmark, label2id: Mapping[str, int]):
-        names = class_names(data)
-        outside = [name for name in names if name not in label2id]
+        names, known = class_names(data), dict(label2id)
+        if data.label_names is None:
+            known = {f"LABEL_{number}": number for number in label2id.values()}
+        outside = [name for name in names if name not in known]
         if outside:
             raise BadInputError(
-                f"Data {data.name!r} has the label {outside[0]!r}, which is none of the model's: "
-                f"{', '.join(list(label2id)[:20])}."
+                f"Data {data.name!r} has the label {outside[0]!r} in its split {data.split!r}, which is none of the "
+                f"model's: {', '.join(list(label2id)[:20])}."
             )
-        self.classes = [label2id[name] for name in names]
+        self.classes = [known[name] for name in names]
 
     def __call__(self, row: Row) -> int:
         return self.classes[row.label]  # type: ignore[attr-defined]
@@ -71,12 +75,34 @@ class AnswerTarget:
         return scores.clip(0, 1)
 
 
+def make_target(labels: str | None, data: Benchmark, label2id: Mapping[str, int]) -> Target | None:
+    """
+    What a head learns to predict of a row.
+
+    Args:
+        labels (`str`, *optional*): As of a [`~hf_unimo.training.tasks.Task`].
+        data ([`Benchmark`]): The rows.
+        label2id (mapping of `str` to `int`): The model's classes or answers.
+
+    Raises:
+        BadInputError: If the data has classes that the model has not.
+    """
+    if labels == "values":
+        return ValueTarget()
+    answers: Any = AnswerTarget  # of rows of `VqaRow` alone
+    return answers(label2id) if labels == "answers" else ClassTarget(data, label2id) if labels == "classes" else None
+
+
 def class_names(data: Benchmark) -> list[str]:
     """Names of a data set's classes, in the order of their numbers; `LABEL_0`, ... where it names none."""
     if data.label_names is not None:
         return list(data.label_names)
-    labels = {row.label for row in data}  # type: ignore[attr-defined]
-    return [f"LABEL_{label}" for label in range(max(labels) + 1)]
+    return numbered_names(1 + max(row.label for row in data))  # type: ignore[attr-defined]
+
+
+def numbered_names(number: int) -> list[str]:
+    """What transformers calls classes without names."""
+    return [f"LABEL_{label}" for label in range(number)]
 
 
 def answer_vocabulary(data: Benchmark, most: int, least_count: int) -> list[str]:
@@ -97,8 +123,8 @@ def answer_vocabulary(data: Benchmark, most: int, least_count: int) -> list[str]
     """
     counts: Counter[str] = Counter()
     for row in data:
-        if answer := _usual_answer(row):
-            counts[process_answer(answer)] += 1
+        if answer := process_answer(_usual_answer(row) or ""):
+            counts[answer] += 1
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     found = [answer for answer, count in ordered if count >= least_count][:most]
     if len(found) < 2:
@@ -107,26 +133,6 @@ def answer_vocabulary(data: Benchmark, most: int, least_count: int) -> list[str]
             "needs two. Lower options.min_answer_count."
         )
     return found
-
-
-def check_split(data: Benchmark, key: str, least: int) -> None:
-    """
-    Whether a split can be learned from.
-
-    Args:
-        data ([`Benchmark`]): The split.
-        key (`str`): Where it stands, for messages.
-        least (`int`): Rows that are needed.
-
-    Raises:
-        BadInputError: If it has fewer, or labels are hidden.
-    """
-    if len(data) < least:
-        raise BadInputError(
-            f"{key} has {len(data)} rows, fewer than the {least} of a batch; lower data.batch_size or give it more "
-            "rows."
-        )
-    data.require_labels()
 
 
 def describe_difference(names: Sequence[str], known: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from ..config_tree import Accepts
-from ..data.benchmarks.rows import Benchmark
+from ..data.benchmarks.rows import Benchmark, CaptionRow, RetrievalRow, Row, TokenCaptionRow
 from ..data.masking import WholeWordMasking
 from ..data.own_data import KINDS
 from ..data.task_collators import (
@@ -17,6 +17,7 @@ from ..data.task_collators import (
     TaskCollator,
 )
 from ..errors import BadInputError
+from ..evaluation.heads import ROWS
 from .run_config import Amount, Count, Hardness
 
 
@@ -120,6 +121,12 @@ class Task:
         """Of its rows, as a source of batches."""
         return KINDS[self.evaluation]
 
+    @property
+    def rows(self) -> tuple[type[Row], ...]:
+        """What it learns from."""
+        others = {"retrieval": (RetrievalRow,), "captioning": (CaptionRow, TokenCaptionRow)}
+        return {**others, **ROWS}[self.evaluation]
+
 
 TASKS = {
     task.name: task
@@ -139,14 +146,13 @@ TASKS = {
 
 
 def make_collator(
-    task: Task, options: TaskOptions, tokenizer: Any, image_processor: Any, train: Benchmark, **settings: Any
+    options: TaskOptions, tokenizer: Any, image_processor: Any, train: Benchmark, **settings: Any
 ) -> TaskCollator:
     """
     The collator of a task.
 
     Args:
-        task ([`Task`]): Which.
-        options ([`TaskOptions`]): Its own.
+        options ([`TaskOptions`]): The task's own; their class says which collator it is.
         tokenizer, image_processor: Of the model; parts that the rows do not need may be None.
         train ([`Benchmark`]): Rows that wrong partners come from.
         settings: Further arguments of [`~hf_unimo.data.task_collators.TaskCollator`].

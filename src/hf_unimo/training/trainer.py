@@ -310,6 +310,9 @@ class ScheduledTrainer(Trainer):
     def _load_callback_state(self):
         super()._load_callback_state()
         self.control.should_training_stop = False  # that was about the run that stopped, e.g. by Ctrl-C
+        best = os.path.join(self.args.output_dir, f"checkpoint-{self.state.best_global_step}")
+        if os.path.isdir(best):  # also if the folder of the run was moved since
+            self.state.best_model_checkpoint = best
 
     def _issue_warnings_after_load(self, load_result):
         tied = self.model.all_tied_weights_keys  # not in the file, but not missing either
@@ -338,10 +341,11 @@ class ScheduledTrainer(Trainer):
         try:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
+            is_best = self.state.best_global_step == self.state.global_step
+            if is_best:  # on every process, each of which loads it at the end
+                self.state.best_model_checkpoint = os.path.join(output, name)
             if self.args.should_save:
-                best = self.state.best_global_step
-                if best is not None and best == self.state.global_step:
-                    self.state.best_model_checkpoint = os.path.join(output, name)
+                if is_best:
                     self.state.save_to_json(os.path.join(self._saving_in, name, _TRAINER_STATE))
                 shutil.rmtree(os.path.join(output, name), ignore_errors=True)
                 os.rename(os.path.join(self._saving_in, name), os.path.join(output, name))
