@@ -326,7 +326,7 @@ def test_text_classification_and_regression(caplog):
     assert figures(result) == pytest.approx(classification_metrics(found.argmax(1), np.array([0, 1, 1, 0, 1])))
     model, processor = models.unimo2("Unimo2ForSequenceClassification", num_labels=1)
     data = texts("text-regression", [0.0, 1.5, 2.0, 5.0, 1.0], pair=None)
-    # One batch as below: the logits of a random model lie so close together that their last bits show in a correlation.
+    # One batch as below: logits of a random model lie so close together that their last bits show in a correlation.
     result = evaluate_head("regression", model, processor, data, options=replace(OPTIONS, block_size=len(data)))
     found = logits(model, processor, None, [row.text for row in data])[:, 0]
     assert figures(result) == pytest.approx(regression_metrics(found, np.array([0.0, 1.5, 2.0, 5.0, 1.0])))

@@ -57,7 +57,7 @@ class ImageTextPipeline(Pipeline):
         if not heads.include(type(self.model)):
             raise BadInputError(
                 f"A {type(self.model).__name__} cannot do {self.task}, which takes {heads}; it can do "
-                f"{', '.join(_tasks_of(self.model)) or 'none of the known tasks'}."
+                f"{', '.join(tasks_of(self.model)) or 'none of the known tasks'}."
             )
         for name in ("tokenizer", "image_processor"):
             if getattr(self, name) is None:
@@ -210,7 +210,7 @@ class ImageTextPipeline(Pipeline):
         return [text.strip() for text in self.tokenizer.batch_decode(sequences, skip_special_tokens=True)]
 
 
-def _tasks_of(model: Any) -> list[str]:
+def tasks_of(model: Any) -> list[str]:
     """The tasks that take the model's class: transformers' by their Auto classes, ours by name."""
     tasks = {task: None for task, heads in HEADS.items() if heads.include(type(model))}
     for task, known in PIPELINE_REGISTRY.supported_tasks.items():

@@ -54,7 +54,7 @@ class ImageTextRetrievalPipeline(ImageTextPipeline):
         top_k, rerank = check_count("top_k", kwargs.pop("top_k", 10)), kwargs.pop("rerank", 0)
         sides = {"image": images, "text": texts}
         query = _checked_query(query, sides)
-        self._check_rerank(rerank, top_k)
+        self.check_rerank(rerank, top_k)
         single = not is_list(sides[query])
         queries = [sides[query]] if single else list(sides[query])
         other = "text" if query == "image" else "image"
@@ -71,7 +71,7 @@ class ImageTextRetrievalPipeline(ImageTextPipeline):
         ]
         return hits[0] if single else hits
 
-    def _check_rerank(self, rerank: Any, top_k: int) -> None:
+    def check_rerank(self, rerank: Any, top_k: int) -> None:
         if rerank == 0 and not isinstance(rerank, bool):
             return
         if check_count("rerank", rerank) < top_k:

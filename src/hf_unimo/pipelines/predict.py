@@ -20,7 +20,7 @@ from ..errors import BadInputError, unknown_name
 from ..evaluation.adapters import Texts, load_model, preprocessing
 from . import FAMILIAR_NAMES, pipeline
 from . import TASKS as OUR_TASKS
-from .base import _tasks_of
+from .base import tasks_of
 from .inputs import check_count, read_image
 
 
@@ -264,7 +264,7 @@ def open_pipeline(name: str | os.PathLike, task: str, device: str = "cpu", **set
     model: Any = loaded
     if task in _OF_THE_BASE:
         model = model.base_model  # as `AutoModel` would load it
-    able = _tasks_of(model)
+    able = tasks_of(model)
     if task not in OUR_TASKS and task not in able:  # ours say it themselves
         known = ", ".join(one for one in able if one in TASKS) or "none of the known tasks"
         raise BadInputError(f"A {type(model).__name__} cannot do {task}; it can do {known}.")
@@ -280,7 +280,7 @@ def open_pipeline(name: str | os.PathLike, task: str, device: str = "cpu", **set
     pipe: Any = pipeline(task, model, device=device, **parts)
     try:
         if task == "image-text-retrieval":
-            pipe._check_rerank(settings.get("rerank", 0), settings.get("top_k", 10))
+            pipe.check_rerank(settings.get("rerank", 0), settings.get("top_k", 10))
         else:
             pipe._sanitize_parameters(**settings)
     except BadInputError:
