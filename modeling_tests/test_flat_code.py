@@ -63,7 +63,8 @@ def test_exported_code_is_the_source(tmp_path):
     pipelines = [part for head in heads for part in carried_pipelines(*head).values()]
     files = flat_code(FAMILY, pipelines)
     sources = {source_of(name) for name in files}
-    stays = {PACKAGE / "pipelines" / name for name in ("__init__.py", "auto.py", "carried.py")}  # the registration
+    # The registration, and the command.
+    stays = {PACKAGE / "pipelines" / name for name in ("__init__.py", "auto.py", "carried.py", "predict.py")}
     assert {path for path in sources if path.parent.name == "pipelines"} == {*PACKAGE.glob("pipelines/*.py")} - stays
     for name, copy in files.items():
         (tmp_path / name).write_text(copy)
