@@ -517,3 +517,36 @@ def test_a_family_says_what_it_can_learn(tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(FAMILIES["unimo2"].task_models, "vqa")
     message = refused(capsys, "vqa", write("vqa", tmp_path))
     assert "The family unimo2 cannot learn 'vqa'; it can learn retrieval, captioning" in message
+
+
+GLUE = {
+    # task: (files, header, lines), and what the command is given beside it
+    "sst2": ("text-classification", ["SST-2/train.tsv", "SST-2/dev.tsv"], ("sentence", "label"), "{0} cat {0}\t{1}"),
+    "rte": (
+        "text-classification",
+        ["RTE/train.tsv", "RTE/dev.tsv"],
+        ("index", "sentence1", "sentence2", "label"),
+        "{0}\ta cat {0}\ta dog\t{2}",
+    ),
+    "stsb": (
+        "text-regression",
+        ["STS-B/train.tsv", "STS-B/dev.tsv"],
+        ("index", "genre", "filename", "year", "old", "source1", "source2", "sentence1", "sentence2", "score"),
+        "{0}\tnews\tf\t2012\t1\tnone\tnone\ta cat {0}\ta dog\t{0}.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GLUE)
+def test_glue_by_name(name, tmp_path):
+    task, files, header, line = GLUE[name]
+    for file in files:
+        rows = [line.format(n, n % 2, ("entailment", "not_entailment")[n % 2]) for n in range(4)]
+        text(tmp_path / file, "\n".join(["\t".join(header), *rows]) + "\n")
+    data = {"common": {"benchmark": name, "path": str(tmp_path)}, "train": {}, "test": {"split": "validation"}}
+    tree = finetune_runs.tree(task, tmp_path, data=data)
+    tree["data"] |= {"batch_size": 2}
+    tree["training"] = {"steps": 2, "use_cpu": True}
+    result = finetune(FinetuneConfig.from_dict(tree, task))
+    assert result.protocol.rows == 4 and result.protocol.dataset == name
+    assert ("pearson" if task == "text-regression" else "accuracy") in result.figures
