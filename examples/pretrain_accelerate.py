@@ -148,6 +148,9 @@ def train(config):
         with staged_directory(Path(config.output, MODEL_FOLDER)) as folder:
             run.model.save_pretrained(folder)
             run.processor.save_pretrained(folder)
+    # All wait for the saving, without Python's lock: a thread of gloo that still wants it for the last reduction would
+    # never end, and the process group with it.
+    accelerator.wait_for_everyone()
     accelerator.end_training()
     return losses
 

@@ -20,6 +20,8 @@ def _run(rank, work, folder):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     torch.save(work(rank), f"{folder}/{rank}.pt")
+    # Without it a thread of gloo may still want Python's lock for the last work while the process group waits for it.
+    distributed.barrier()
     distributed.destroy_process_group()
 
 
