@@ -80,6 +80,7 @@ Seed {seed}; {hardware}; {versions}.
 
 * One run with one seed: another seed gives other numbers.
 * The model has learnt the biases of its data; none of them was measured here.
+* Under which license it stands depends on its data and on what it started from; whoever shares it should say so.
 """
 
 

@@ -595,6 +595,7 @@ def _check_config_keys(tree: Any, config_class: type, key: str) -> None:
 
 
 def check_augmentation(options: str | dict[str, Any], key: str) -> None:
+    """Refuses what is neither a preset's name, nor `none`, nor arguments of an [`Augmentation`]."""
     if isinstance(options, dict):
         read_section(Augmentation, options, key, hidden=("size",))
     elif options not in (*PRESETS, NO_AUGMENTATION):

@@ -3,9 +3,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from ..config_tree import Accepts
 from ..data.benchmarks.rows import Benchmark, CaptionRow, RetrievalRow, Row, TokenCaptionRow
 from ..data.masking import WholeWordMasking
 from ..data.own_data import KINDS
@@ -18,7 +17,7 @@ from ..data.task_collators import (
 )
 from ..errors import BadInputError
 from ..evaluation.heads import ROWS
-from .run_config import Amount, Count, Hardness
+from .run_config import Amount, Count, CountOrZero, Hardness, Share
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class RetrievalOptions(TaskOptions):
     loss: Literal["matching", "circle"] = "matching"
     hardness: Hardness = 0.5
     negatives: Count = 20
-    rerank_top_k: Annotated[int, Accepts("an integer from 0 on", lambda value: value >= 0)] = 0
+    rerank_top_k: CountOrZero = 0
 
     def __post_init__(self):
         if self.loss == "circle" and self.negatives % 2:
@@ -90,8 +89,8 @@ class MaskedWordsOptions(TaskOptions):
             [`~hf_unimo.data.masking.WholeWordMasking`].
     """
 
-    ratio: Annotated[float, Accepts("a number above 0, up to 1", lambda value: 0 < value <= 1)] = 0.15
-    span_p: Annotated[float, Accepts("a number above 0, up to 1", lambda value: 0 < value <= 1)] = 0.2
+    ratio: Share = 0.15
+    span_p: Share = 0.2
     longest_span: Count = 10
 
 
