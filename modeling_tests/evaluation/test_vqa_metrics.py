@@ -123,6 +123,8 @@ def test_soft_targets_are_the_accuracies():
     np.testing.assert_allclose(found, [0.6, 0.3, 0.9, 0.0], rtol=1e-6)
     np.testing.assert_allclose(soft_targets(answers, vocabulary, process=str), [0.3, 0.3, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(soft_targets(["dog"] * 10, vocabulary), 0)
+    few = soft_targets([*list(vocabulary)[:2], next(iter(vocabulary))], vocabulary)  # three people: none is left out
+    np.testing.assert_allclose(few[:2], [2 / 3, 1 / 3], rtol=1e-6)
     for answer, index in vocabulary.items():
         assert vqa_scores([answer], [answers])[0] == pytest.approx(found[index], abs=1e-6)
 

@@ -31,7 +31,7 @@ from .captioning import block_name, generate_arguments, generation_settings
 from .measuring import Options, check_texts, count_truncated, finish, intervals, run_rows, start_protocol
 from .metrics.classification import classification_metrics
 from .metrics.regression import regression_metrics
-from .metrics.vqa import VARIANTS, process_answer, vqa_scores, vqa_type_scores
+from .metrics.vqa import FEWEST_ANNOTATORS, VARIANTS, process_answer, vqa_scores, vqa_type_scores
 from .protocol import Result
 
 
@@ -376,8 +376,10 @@ class _Answers:
         self.rows, self.variant = list(data), variant
         self.vocabulary = None if config is None else self._vocabulary(config)
         self.notes = [] if self.vocabulary is None else [self._coverage(self.vocabulary, data)]
-        people = {min(len(row.answers), 4) for row in self.rows}  # from four on, one can be left out
-        self.kind = "vqa_accuracy" if people == {4} else "exact_match" if 0 not in people else "soft_accuracy"
+        people = {min(len(row.answers), FEWEST_ANNOTATORS) for row in self.rows}  # from four on, one can be left out
+        self.kind = (
+            "vqa_accuracy" if people == {FEWEST_ANNOTATORS} else "exact_match" if 0 not in people else "soft_accuracy"
+        )
         if self.kind == "soft_accuracy" and not all(row.soft_answers for row in self.rows):
             raise BadInputError(
                 f"Data {data.name!r} has people's answers to some questions and weights to others; accepted is one "

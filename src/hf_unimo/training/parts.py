@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """What every run loads or makes from its section `model`: configuration, tokenizer, image processor."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,6 +121,8 @@ def check_sizes(model_config: PreTrainedConfig, tokenizer: Any, image_size: int,
 
 def load_part(loader: Any, place: str | None, what: str, **kwargs: Any) -> Any:
     """`loader.from_pretrained(place)`, or one sentence that says why not."""
+    if place is not None and os.path.isabs(place) and not os.path.exists(place):
+        raise BadInputError(f"No {what} could be loaded from {place}: there is no such folder.")
     try:
         return loader.from_pretrained(place, **kwargs)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError) as error:

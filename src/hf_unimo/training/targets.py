@@ -13,10 +13,6 @@ from ..errors import BadInputError
 from ..evaluation.metrics.vqa import process_answer, soft_targets
 
 
-FEWEST_ANNOTATORS = 4
-"""From so many on, VQA accuracy leaves one out; below, the share of people who gave an answer counts."""
-
-
 class ClassTarget:
     """
     A row's `label` as a class of the model: that of the same name, or where the data has numbers only, number.
@@ -54,8 +50,8 @@ class ValueTarget:
 
 class AnswerTarget:
     """
-    Scores (`(answers,)`, 0 to 1) of every answer of the vocabulary to a row's question: the accuracy that it would get
-    (Goyal et al., 2017), or with few annotators the share of them who gave it.
+    Scores (`(answers,)`, 0 to 1) of every answer of the vocabulary to a row's question: those of
+    [`~hf_unimo.evaluation.metrics.vqa.soft_targets`], or the weights that the data gives instead of people's answers.
 
     Args:
         label2id (mapping of `str` to `int`): Answer -> class.
@@ -65,10 +61,10 @@ class AnswerTarget:
         self.label2id = dict(label2id)
 
     def __call__(self, row: VqaRow) -> np.ndarray:
-        if len(row.answers) >= FEWEST_ANNOTATORS:
+        if row.answers:
             return soft_targets(row.answers, self.label2id)
         scores = np.zeros(len(self.label2id), dtype=np.float32)
-        for answer, weight in row.soft_answers or ((answer, 1 / len(row.answers)) for answer in row.answers):
+        for answer, weight in row.soft_answers:
             place = self.label2id.get(process_answer(answer))
             if place is not None:
                 scores[place] += weight

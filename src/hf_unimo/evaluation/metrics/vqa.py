@@ -194,11 +194,16 @@ def vqa_accuracy(
     return result
 
 
+FEWEST_ANNOTATORS = 4
+"""From so many on, one can be left out: three others may agree with the answer."""
+
+
 def soft_targets(
     answers: Sequence[str], vocabulary: Mapping[str, int], process: Callable[[str], str] = process_answer
 ) -> np.ndarray:
     """
-    What a classifier over a vocabulary of answers learns: for every answer the accuracy that it would get.
+    What a classifier over a vocabulary of answers learns: for every answer the accuracy that it would get (Goyal et
+    al., 2017), or with fewer than [`FEWEST_ANNOTATORS`] the share of them who gave it.
 
     Args:
         answers: The annotators' answers to one question.
@@ -221,7 +226,9 @@ def soft_targets(
                 f"The vocabulary gives {answer!r} class {vocabulary[answer]}, but its {len(vocabulary)} answers must "
                 f"have the classes 0 to {len(vocabulary) - 1}."
             )
-        targets[vocabulary[answer]] = leave_one_out_accuracy(processed.count(answer), len(processed))
+        count = processed.count(answer)
+        few = len(processed) < FEWEST_ANNOTATORS
+        targets[vocabulary[answer]] = count / len(processed) if few else leave_one_out_accuracy(count, len(processed))
     return targets
 
 
@@ -235,7 +242,7 @@ def _matches(predictions: Sequence[str], references: Sequence[Sequence[str]], va
         )
     result = []
     for row, (prediction, answers) in enumerate(zip(predictions, references)):
-        if isinstance(answers, str) or len(answers) < 4:
+        if isinstance(answers, str) or len(answers) < FEWEST_ANNOTATORS:
             found = repr(answers) if isinstance(answers, str) else f"{len(answers)} answers"
             raise BadInputError(
                 f"Question {row} (from 0) comes with {found} as reference, but one annotator is left out and three "
