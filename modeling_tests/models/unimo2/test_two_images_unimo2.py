@@ -83,7 +83,8 @@ def test_hidden_states_and_tuples():
     assert len(output.hidden_states) == 3 and len(output.attentions) == 2
     assert output.attentions[0].shape == (3, 2, 4, 32, 32)
     torch.testing.assert_close(output.hidden_states[-1][:, 1], second.hidden_states[-1], atol=1e-5, rtol=1e-5)
-    assert torch.equal(as_tuple[0], output.logits)
+    # Recording runs the last fusion layer whole, other calls its class rows only.
+    torch.testing.assert_close(as_tuple[0], output.logits, atol=1e-6, rtol=0)
 
 
 def test_saved_and_loaded(tmp_path):

@@ -205,6 +205,7 @@ class _CachedDecoder:
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.LongTensor | None = None,
         position_ids: torch.LongTensor | None = None,  # of `generate`, which counts tags and caption alike
+        image_index: torch.LongTensor | None = None,
         use_cache: bool = True,
         **inputs: Any,
     ):
@@ -213,7 +214,10 @@ class _CachedDecoder:
 
         self.model, self.num_beams, self.cache, self.inputs = model, num_beams, past_key_values, inputs
         self.device = input_ids.device
-        self.input_ids, self.pixel_values = of_sources(input_ids), of_sources(pixel_values)
+        self.steps = 0
+        self.input_ids, self.image_index = of_sources(input_ids), of_sources(image_index)
+        # With an index there is a picture for each image, without one for each row.
+        self.pixel_values = of_sources(pixel_values) if image_index is None else pixel_values
         self.mask, self.types = of_sources(attention_mask), of_sources(token_type_ids)
         if self.types is not None and (self.types[:, -1] == 0).any():
             raise ValueError(
@@ -255,11 +259,12 @@ class _CachedDecoder:
         """Encodes images and prompts. Returns logits (R, V), float32."""
         # As officially, the tags come first and alone: their padding sees all that there is, so not the caption's
         # first token.
+        images = {"pixel_values": self.pixel_values, "image_index": self.image_index}
         if self.start_column:
-            self._forward(slice(0, self.start_column), pixel_values=self.pixel_values)
+            self._forward(slice(0, self.start_column), **images)
             logits = self._forward(slice(self.start_column, None), fusion_attention_mask=self.fusion_mask)
         else:
-            logits = self._forward(slice(None), pixel_values=self.pixel_values)
+            logits = self._forward(slice(None), **images)
         self.cache.batch_repeat_interleave(self.num_beams)
         self.positions = self._repeat(self.positions[:, -1:])
         self.mask, self.fusion_mask = self._repeat(self.mask), self._repeat(self.fusion_mask)
@@ -283,7 +288,8 @@ class _CachedDecoder:
         Appends `tokens` (R,) to the rows `parents` (R,), each of the same source as the row that it becomes. Returns
         logits (R, V), float32.
         """
-        self.cache.reorder_cache(parents)
+        self._reorder_words(parents)
+        self.steps += 1
         self.positions = self.positions + 1
         self.mask = None if self.mask is None else F.pad(self.mask, (0, 1), value=1)
         self.fusion_mask = None if self.fusion_mask is None else F.pad(self.fusion_mask, (0, 1), value=1)
@@ -293,6 +299,17 @@ class _CachedDecoder:
             fusion_attention_mask=self.fusion_mask,
             position_ids=self.positions,
         )
+
+    def _reorder_words(self, parents: torch.LongTensor) -> None:
+        """
+        The rows of a source share image, grounded tokens and prompt, which are most of the cache: only the words since
+        then move.
+        """
+        if not self.steps:
+            return
+        for layer in self.cache.layers:
+            for states in (layer.keys, layer.values):
+                states[:, :, -self.steps :] = states[parents.to(states.device), :, -self.steps :]
 
     def _logits(self, **inputs: torch.Tensor | None) -> torch.Tensor:
         outputs = self.model(**inputs, past_key_values=self.cache, use_cache=True, **self.inputs)

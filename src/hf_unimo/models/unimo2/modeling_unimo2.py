@@ -8,14 +8,17 @@ N = I - 1 + L - 1 tokens that reach the dictionary, C dictionary entries, K chos
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.generation import GenerationMixin
+from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import (
     BaseModelOutput,
@@ -158,6 +161,7 @@ class Unimo2RetrievalOutput(ModelOutput):
         similarity (`(B,)`): Contrastive score of each pair, without temperature.
         logits_per_image (`(images, texts)`), logits_per_text (`(texts, images)`): Contrastive scores of all
             combinations, divided by the temperature.
+        grounded_token_ids (`(B, G)`, int64): Entries that each pair chose.
         hidden_states, attentions (`tuple`, *optional*): Of the fusion encoder, when asked for.
 
     `logits`, `itm_logits` and `similarity` are None when there are not as many images as texts, and in training on
@@ -170,6 +174,7 @@ class Unimo2RetrievalOutput(ModelOutput):
     similarity: torch.FloatTensor | None = None
     logits_per_image: torch.FloatTensor | None = None
     logits_per_text: torch.FloatTensor | None = None
+    grounded_token_ids: torch.LongTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
@@ -198,8 +203,73 @@ def eager_attention_forward(
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 
+def cpu_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs,
+) -> tuple[torch.Tensor, None]:
+    """
+    Attention by plain matrix products, a few rows of the batch at a time so that their scores stay in the cache. On a
+    CPU it beats sdpa in bfloat16, where sdpa's kernel is as slow as in float32, and with dropout, where sdpa has none
+    (docs/speed.md).
+    """
+    bytes_per_row = query.shape[1] * query.shape[2] * key.shape[2] * query.element_size()
+    size = max(1, _CPU_SCORE_BYTES // bytes_per_row)
+    outputs = []
+    for start in range(0, query.shape[0], size):
+        rows = slice(start, start + size)
+        scores = torch.matmul(query[rows] * scaling, key[rows].transpose(2, 3))
+        if attention_mask is not None:
+            mask = attention_mask if attention_mask.shape[0] == 1 else attention_mask[rows]
+            if mask.dtype == torch.bool:
+                scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+            else:
+                scores = scores + mask
+        weights = cpu_dropout(F.softmax(scores, dim=-1), dropout, module.training)
+        outputs.append(torch.matmul(weights, value[rows]).transpose(1, 2))
+    return torch.cat(outputs), None
+
+
+_CPU_SCORE_BYTES = 2**21
+
+
+def cpu_dropout(states: torch.Tensor, p: float, training: bool) -> torch.Tensor:
+    """
+    Dropout for a CPU, where drawing takes longer than the matrix product it follows: a quarter of a random 64-bit
+    number decides on each value, so that `p` is rounded to 1 / 65536.
+    """
+    if not training or not p:
+        return states
+    number, threshold = states.numel(), round(p * 2**16)
+    drawn = torch.empty((number + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    dropped = (drawn[:number] < threshold - 2**15).view(states.shape)
+    return states.masked_fill(dropped, 0.0) * (2**16 / (2**16 - threshold))
+
+
+class Unimo2Dropout(nn.Dropout):
+    """Dropout, drawn faster on a CPU."""
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        if states.device.type == "cpu" and self.p < 1 and not torch.compiler.is_compiling():
+            return cpu_dropout(states, self.p, self.training)
+        return super().forward(states)
+
+
+AttentionMask = torch.Tensor | list[tuple[slice, slice, torch.Tensor | None]] | None
+"""Who attends to whom: a mask as the attention function takes it, or blocks (queries, the keys they see, mask there),
+which cover the queries in order; None: everybody to everybody."""
+
+
 class Unimo2Attention(nn.Module):
-    """Multi-head attention over whatever `attention_mask` lets through; with a cache, over its keys too."""
+    """
+    Multi-head attention over whatever `attention_mask` lets through; with a cache, over its keys too; with `rows`
+    (B, R), of the queries at these places only.
+    """
 
     def __init__(
         self, config: Unimo2VisionConfig | Unimo2TextConfig | Unimo2GroundedConfig, layer_idx: int | None = None
@@ -218,33 +288,49 @@ class Unimo2Attention(nn.Module):
     def forward(
         self,
         hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: AttentionMask = None,
         past_key_values: Cache | None = None,
+        rows: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        input_shape = hidden_states.shape[:-1]
-        head_shape = (*input_shape, -1, self.head_dim)
-        query = self.q_proj(hidden_states).view(head_shape).transpose(1, 2)
-        key = self.k_proj(hidden_states).view(head_shape).transpose(1, 2)
-        value = self.v_proj(hidden_states).view(head_shape).transpose(1, 2)
+        query = self._heads(self.q_proj(take_tokens(hidden_states, rows)))
+        key = self._heads(self.k_proj(hidden_states))
+        value = self._heads(self.v_proj(hidden_states))
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
 
-        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        attention_output, attention_weights = attention_interface(
-            self,
-            query,
-            key,
-            value,
-            attention_mask,
-            dropout=self.config.attention_probs_dropout_prob if self.training else 0.0,
-            scaling=self.scaling,
-            **kwargs,
-        )
-        attention_output = attention_output.reshape(*input_shape, -1)
-        return self.out_proj(attention_output), attention_weights
+        dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
+        everything = slice(None)
+        in_blocks = isinstance(attention_mask, list)
+        blocks = attention_mask if in_blocks else [(everything, everything, attention_mask)]
+        implementation = "sdpa" if in_blocks else self.config._attn_implementation
+        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
+        if implementation == "sdpa" and _is_slow_in_sdpa(query, dropout):
+            attention_interface = cpu_attention_forward
+        attended = [
+            attention_interface(
+                self,
+                query[:, :, queries],
+                key[:, :, keys],
+                value[:, :, keys],
+                mask,
+                dropout=dropout,
+                scaling=self.scaling,
+                **kwargs,
+            )
+            for queries, keys, mask in blocks
+        ]
+        attention_output = torch.cat([output for output, _ in attended], dim=1) if len(blocks) > 1 else attended[0][0]
+        attention_weights = attended[0][1] if len(blocks) == 1 else None
+        return self.out_proj(attention_output.flatten(2)), attention_weights
+
+    def _heads(self, states: torch.Tensor) -> torch.Tensor:
+        return states.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+
+def _is_slow_in_sdpa(query: torch.Tensor, dropout: float) -> bool:
+    on_cpu = query.device.type == "cpu" and not torch.compiler.is_compiling()
+    return on_cpu and (query.dtype == torch.bfloat16 or 0 < dropout < 1)
 
 
 class Unimo2MLP(nn.Module):
@@ -275,22 +361,28 @@ class Unimo2Layer(GradientCheckpointingLayer):
         self.layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = Unimo2MLP(config)
         self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Unimo2Dropout(config.hidden_dropout_prob)
 
     def forward(
         self,
         hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: AttentionMask = None,
         past_key_values: Cache | None = None,
+        rows: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
         inputs = self.layer_norm1(hidden_states) if self.norm_first else hidden_states
-        attended, _ = self.self_attn(inputs, attention_mask, past_key_values=past_key_values, **kwargs)
-        hidden_states = hidden_states + self.dropout(attended)
+        attended, _ = self.self_attn(inputs, attention_mask, past_key_values=past_key_values, rows=rows, **kwargs)
+        hidden_states = take_tokens(hidden_states, rows) + self.dropout(attended)
         if self.norm_first:
             return hidden_states + self.dropout(self.mlp(self.layer_norm2(hidden_states)))
         hidden_states = self.layer_norm1(hidden_states)
         return self.layer_norm2(hidden_states + self.dropout(self.mlp(hidden_states)))
+
+
+def take_tokens(states: torch.Tensor, rows: torch.LongTensor | None) -> torch.Tensor:
+    """States (B, R, H) of the tokens at `rows` (B, R), of all tokens without."""
+    return states if rows is None else states.gather(1, rows[..., None].expand(-1, -1, states.shape[-1]))
 
 
 def to_attention_mask(
@@ -335,7 +427,7 @@ class Unimo2VisionEmbeddings(nn.Module):
             stride=config.patch_size,
             padding=(config.patch_size - 1) // 2,
         )
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Unimo2Dropout(config.hidden_dropout_prob)
 
     def interpolate_pos_encoding(self, height: int, width: int) -> torch.Tensor:
         """Position table (1, 1 + patches, H) for an image of `height` x `width` pixels, bicubic by target size."""
@@ -384,7 +476,7 @@ class Unimo2TextEmbeddings(nn.Module):
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embeddings = Unimo2PositionEmbeddings(config.max_position_embeddings, config.hidden_size)
         self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Unimo2Dropout(config.hidden_dropout_prob)
 
     def forward(self, inputs_embeds: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
         return self.dropout(self.layernorm(inputs_embeds + self.position_embeddings(position_ids)))
@@ -401,7 +493,7 @@ class Unimo2PreTrainedModel(PreTrainedModel):
     _no_split_modules = ["Unimo2VisionEmbeddings", "Unimo2TextEmbeddings", "Unimo2Layer", "Unimo2Dictionary"]
     _supports_sdpa = True
     _supports_flash_attn = False
-    _supports_flex_attn = False
+    _supports_flex_attn = True
     _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": Unimo2Layer, "attentions": Unimo2Attention}
 
@@ -548,7 +640,9 @@ class Unimo2TextModel(Unimo2SubModel):
             else:
                 words = padding_mask.long()
             position_ids = text_position_ids(words, self.config.position_offset)[:, -length:]
-        if padding_mask is not None:
+        if padding_mask is not None and self.config._attn_implementation == "flex_attention":
+            attention_mask = _flex_mask(self.config, inputs_embeds, padding_mask.bool())
+        elif padding_mask is not None:
             attention_mask = to_attention_mask(
                 padding_mask[:, None, None, :].bool(), self.config, self.embeddings.word_embeddings.weight.dtype
             )
@@ -564,8 +658,86 @@ def first_word_state(hidden_states: torch.Tensor, padding_mask: torch.Tensor | N
     """State (B, H) of each row's first word, the class token, on whichever side the padding (B, L) stands."""
     if padding_mask is None:
         return hidden_states[:, 0]
-    first = padding_mask.int().argmax(1)
-    return hidden_states.gather(1, first[:, None, None].expand(-1, 1, hidden_states.shape[-1]))[:, 0]
+    return take_tokens(hidden_states, first_words(padding_mask)[:, None])[:, 0]
+
+
+def first_words(padding_mask: torch.Tensor) -> torch.LongTensor:
+    """Place (B,) of each row's first word."""
+    return padding_mask.int().argmax(1)
+
+
+def _class_rows(
+    lengths: list[int], text_mask: torch.LongTensor | None, inputs_embeds: torch.Tensor
+) -> torch.LongTensor:
+    """Places (B, 1 or 2) of the class tokens of image and text among image, grounded and text tokens."""
+    num_image, num_grounded, num_text = lengths
+    rows = inputs_embeds.new_zeros(inputs_embeds.shape[0], dtype=torch.long)
+    first_text = rows + num_image + num_grounded
+    if text_mask is not None:
+        first_text = first_text + first_words(text_mask)
+    return torch.stack([rows] * bool(num_image) + [first_text] * bool(num_text), dim=1)
+
+
+def _blind_blocks(
+    lengths: list[int], keys: torch.BoolTensor | None, grounded_masked: bool, class_rows: bool
+) -> list[tuple[slice, slice, torch.Tensor | None]]:
+    """
+    Image over image and grounded tokens, grounded over all, text over grounded and text: three calls without the pairs
+    that may not meet cost less than one call with a mask. With `class_rows` the queries are the two class tokens.
+    """
+    num_image, num_grounded, num_text = lengths
+    first_text, total = num_image + num_grounded, num_image + num_grounded + num_text
+    places = (
+        (slice(0, 1), None, slice(1, 2))
+        if class_rows
+        else (slice(0, num_image), slice(num_image, first_text), slice(first_text, total))
+    )
+    seen = slice(0, first_text), slice(0, total), slice(num_image, total)
+    padded = grounded_masked, True, True  # an image has no padding
+    return [
+        (queries, seen[part], keys[:, None, None, seen[part]] if keys is not None and padded[part] else None)
+        for part, queries in enumerate(places)
+        if queries is not None
+    ]
+
+
+def _flex_mask(
+    config: Unimo2TextConfig | Unimo2GroundedConfig,
+    inputs_embeds: torch.Tensor,
+    keys: torch.BoolTensor | None,
+    blind_lengths: tuple[int, int, int] | None = None,
+) -> BlockMask | None:
+    """
+    The `BlockMask` of tokens (B, T, H) of which `keys` (B, T) are real; image and text of `blind_lengths` (image,
+    grounded, text) do not see each other. Without padding it depends on the lengths alone, and is kept.
+    """
+    if keys is None:
+        return None if blind_lengths is None else _blind_flex_mask(*blind_lengths, inputs_embeds.device)
+    apart = None if blind_lengths is None else _not_blind(*blind_lengths)
+    return create_bidirectional_mask(config, inputs_embeds, keys, and_mask_function=apart)
+
+
+@lru_cache(maxsize=32)
+def _blind_flex_mask(num_image: int, num_grounded: int, num_text: int, device: torch.device) -> BlockMask:
+    total = num_image + num_grounded + num_text
+    return create_block_mask(_not_blind(num_image, num_grounded, num_text), None, None, total, total, device=device)
+
+
+def _not_blind(num_image: int, num_grounded: int, num_text: int) -> Callable[..., torch.Tensor]:
+    """Mask function of transformers and flex attention: whether a token may attend to another one."""
+    first_text = num_image + num_grounded
+
+    def may_see(batch_idx, head_idx, q_idx, kv_idx):
+        image_to_text = (q_idx < num_image) & (kv_idx >= first_text)
+        text_to_image = (q_idx >= first_text) & (kv_idx < num_image)
+        return ~(image_to_text | text_to_image)
+
+    return may_see
+
+
+def _real_tokens(mask: torch.Tensor | None, inputs_embeds: torch.Tensor, length: int) -> torch.BoolTensor:
+    """(B, length): True for tokens that are no padding; all of them without a mask."""
+    return inputs_embeds.new_ones(inputs_embeds.shape[0], length, dtype=torch.bool) if mask is None else mask.bool()
 
 
 def text_position_ids(padding_mask: torch.Tensor, offset: int) -> torch.Tensor:
@@ -594,19 +766,25 @@ class Unimo2GroundedModel(Unimo2SubModel):
     def forward(
         self,
         inputs_embeds: torch.FloatTensor,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: AttentionMask = None,
         past_key_values: Cache | None = None,
+        last_rows: torch.LongTensor | None = None,
+        last_attention_mask: AttentionMask = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutput:
         r"""
         Args:
             inputs_embeds (`(B, tokens, H)`): Image states, grounded tokens and text states, in this order.
-            attention_mask (4-D, *optional*): As the attention function takes it.
+            attention_mask (4-D or blocks, *optional*): As the attention function takes it.
             past_key_values (`DynamicCache`, *optional*): Keys and values of earlier tokens, which is extended.
+            last_rows (`(B, R)`, *optional*): The only tokens that the last layer computes; `last_hidden_state` is then
+                (B, R, H), and `last_attention_mask` says whom these attend to.
         """
         hidden_states = inputs_embeds
-        for layer in self.layers:
+        for layer in self.layers[:-1] if last_rows is not None else self.layers:
             hidden_states = layer(hidden_states, attention_mask, past_key_values=past_key_values, **kwargs)
+        if last_rows is not None:
+            hidden_states = self.layers[-1](hidden_states, last_attention_mask, rows=last_rows, **kwargs)
         return BaseModelOutput(last_hidden_state=hidden_states)
 
 
@@ -692,7 +870,7 @@ class Unimo2GroundedEmbeddings(nn.Module):
         super().__init__()
         grounded_config = config.grounded_config
         self.layernorm = nn.LayerNorm(grounded_config.hidden_size, eps=grounded_config.layer_norm_eps)
-        self.dropout = nn.Dropout(grounded_config.hidden_dropout_prob)
+        self.dropout = Unimo2Dropout(grounded_config.hidden_dropout_prob)
 
     def forward(
         self, entries: torch.Tensor, hidden_mask: torch.Tensor | None = None, positions: torch.Tensor | None = None
@@ -780,7 +958,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
     ) -> Unimo2EncoderOutput:
         """Encodes images (B, 3, height, width) once; see [`Unimo2VisionModel.forward`] for the arguments."""
         output = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
-        return self._encoding(output, "patch_projection")
+        return self._encoding(output, "image")
 
     def encode_text(
         self,
@@ -807,13 +985,37 @@ class Unimo2Model(Unimo2PreTrainedModel):
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
-        return self._encoding(output, "token_projection", attention_mask)
+        return self._encoding(output, "text", attention_mask)
+
+    def encoding(
+        self,
+        states: torch.FloatTensor,
+        attention_mask: torch.LongTensor | None = None,
+        dictionary_scores: torch.FloatTensor | None = None,
+        modality: str = "image",
+    ) -> Unimo2EncoderOutput:
+        """
+        What `encode_image` or `encode_text` returned, from what was kept of it.
+
+        Args:
+            states (`(B, I or L, H)`): Its `last_hidden_state`.
+            attention_mask (`(B, L)`, *optional*): Of texts, as it was given then.
+            dictionary_scores (`(B, C)`, float32, *optional*): As they were; computed from the states without.
+            modality (`str`, defaults to `"image"`): Or `"text"`.
+        """
+        output = BaseModelOutputWithPooling(states, first_word_state(states, attention_mask))
+        return self._encoding(output, modality, attention_mask, dictionary_scores)
 
     def _encoding(
-        self, output: BaseModelOutputWithPooling, projection: str, attention_mask: torch.Tensor | None = None
+        self,
+        output: BaseModelOutputWithPooling,
+        modality: str,
+        attention_mask: torch.Tensor | None = None,
+        scores: torch.Tensor | None = None,
     ) -> Unimo2EncoderOutput:
-        tokens = token_mask = scores = None
+        tokens = token_mask = None
         if self.config.grounding_method != "none":
+            projection = "patch_projection" if modality == "image" else "token_projection"
             tokens = self.dictionary.project(output.last_hidden_state[:, 1:], projection)
             if attention_mask is None or self.config.official_padding:
                 # In the first implementation padded words take part in grounding.
@@ -821,7 +1023,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             else:
                 after_first_word = attention_mask.cumsum(1) > 1
                 token_mask = (attention_mask * after_first_word)[:, 1:].long()
-            if self.config.grounding_method == "topk":
+            if self.config.grounding_method == "topk" and scores is None:
                 with torch.no_grad():  # choosing is a step function
                     scores = self.dictionary.score(tokens, token_mask.bool())
         return Unimo2EncoderOutput(
@@ -843,6 +1045,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
         grounded_token_mask: torch.BoolTensor | None = None,
         fuse: bool = True,
         across_ranks: bool = False,
+        pooled_only: bool = False,
+        return_grounding_loss: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2ModelOutput:
         r"""
@@ -857,6 +1061,9 @@ class Unimo2Model(Unimo2PreTrainedModel):
                 grounded ids and the grounding loss only.
             across_ranks (`bool`, defaults to `False`): Whether the grounding loss is that of all processes' batches
                 together; every process must then call.
+            pooled_only (`bool`, defaults to `False`): Whether the pooled vectors are all that is wanted of the fusion
+                encoder: its last layer then computes the class rows alone, and the output has no states.
+            return_grounding_loss (`bool`, defaults to `True`): Whether to compute the grounding loss.
         """
         parts = [part for part in (image, text) if part is not None]
         if not parts:
@@ -874,21 +1081,23 @@ class Unimo2Model(Unimo2PreTrainedModel):
                 grounded_token_ids = self._choose(parts, tokens)
             if self.config.grounding_method == "nearest":
                 grounded_mask = token_mask
-            grounding_loss = self.dictionary.loss(tokens, token_mask, grounded_token_ids, across_ranks)
+            if return_grounding_loss:
+                grounding_loss = self.dictionary.loss(tokens, token_mask, grounded_token_ids, across_ranks)
+        output = Unimo2ModelOutput(
+            grounded_token_ids=grounded_token_ids,
+            grounding_loss=grounding_loss,
+            vision_model_output=image,
+            text_model_output=text,
+        )
         if not fuse:
-            return Unimo2ModelOutput(
-                grounded_token_ids=grounded_token_ids,
-                grounding_loss=grounding_loss,
-                vision_model_output=image,
-                text_model_output=text,
-            )
+            return output
         if self.config.grounding_method != "none":
             grounded = self.grounded_embeddings(
                 self.dictionary.embeddings(grounded_token_ids),
                 hidden_mask=grounded_token_mask,
                 positions=self._grounded_positions(grounded_token_ids),
             )
-        return self._fuse(image, text, grounded, grounded_token_ids, grounded_mask, grounding_loss, **kwargs)
+        return self._fuse(output, grounded, grounded_mask, pooled_only, **kwargs)
 
     def _choose(self, parts: list[Unimo2EncoderOutput], tokens: torch.Tensor) -> torch.Tensor:
         if self.config.grounding_method == "nearest":
@@ -906,76 +1115,86 @@ class Unimo2Model(Unimo2PreTrainedModel):
 
     def _fuse(
         self,
-        image: Unimo2EncoderOutput | None,
-        text: Unimo2EncoderOutput | None,
+        output: Unimo2ModelOutput,
         grounded: torch.Tensor | None,
-        grounded_token_ids: torch.Tensor | None,
         grounded_mask: torch.Tensor | None,
-        grounding_loss: torch.Tensor | None,
+        pooled_only: bool,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2ModelOutput:
-        image_states = image.last_hidden_state if image is not None else None
-        text_states = text.last_hidden_state if text is not None else None
-        states = [part for part in (image_states, grounded, text_states) if part is not None]
-        lengths = [part.shape[1] if part is not None else 0 for part in (image_states, grounded, text_states)]
-        inputs_embeds = torch.cat(states, dim=1)
-        allowed = self._fusion_allowed(
-            lengths, grounded_mask, text.attention_mask if text is not None else None, inputs_embeds
-        )
-        output = self.grounded_model(
-            inputs_embeds,
-            attention_mask=to_attention_mask(
-                allowed, self.config.grounded_config, inputs_embeds.dtype, self.config.official_padding
-            ),
-            **kwargs,
-        )
-        image_out, grounded_out, text_out = output.last_hidden_state.split(lengths, dim=1)
+        """`output`, which has what is before the fusion encoder, with what this makes of it."""
+        image, text = output.vision_model_output, output.text_model_output
+        states = [part.last_hidden_state if part is not None else None for part in (image, text)]
+        states.insert(1, grounded)
+        lengths = [part.shape[1] if part is not None else 0 for part in states]
+        inputs_embeds = torch.cat([part for part in states if part is not None], dim=1)
+        text_mask = text.attention_mask if text is not None else None
+        attention = self._fusion_attention(lengths, grounded_mask, text_mask, inputs_embeds)
+        if pooled_only:
+            rows = _class_rows(lengths, text_mask, inputs_embeds)
+            fused = self.grounded_model(
+                inputs_embeds,
+                attention_mask=attention,
+                last_rows=rows,
+                last_attention_mask=self._fusion_attention(lengths, grounded_mask, text_mask, inputs_embeds, rows),
+                **kwargs,
+            )
+            image_class, text_class = fused.last_hidden_state[:, 0], fused.last_hidden_state[:, -1]
+            whole = image_states = grounded_states = text_states = None
+        else:
+            fused = self.grounded_model(inputs_embeds, attention_mask=attention, **kwargs)
+            whole = fused.last_hidden_state
+            image_states, grounded_states, text_states = whole.split(lengths, dim=1)
+            image_class = image_states[:, 0] if image is not None else None
+            text_class = first_word_state(text_states, text_mask) if text is not None else None
         return Unimo2ModelOutput(
-            last_hidden_state=output.last_hidden_state,
-            image_last_hidden_state=image_out if image is not None else None,
-            grounded_last_hidden_state=grounded_out if grounded is not None else None,
-            text_last_hidden_state=text_out if text is not None else None,
-            image_pooler_output=self.image_pooler(image_out[:, 0]) if image is not None else None,
-            text_pooler_output=(
-                self.text_pooler(first_word_state(text_out, text.attention_mask)) if text is not None else None
-            ),
-            grounded_token_ids=grounded_token_ids,
-            grounding_loss=grounding_loss,
+            last_hidden_state=whole,
+            image_last_hidden_state=image_states if image is not None else None,
+            grounded_last_hidden_state=grounded_states if grounded is not None else None,
+            text_last_hidden_state=text_states if text is not None else None,
+            image_pooler_output=self.image_pooler(image_class) if image is not None else None,
+            text_pooler_output=self.text_pooler(text_class) if text is not None else None,
+            grounded_token_ids=output.grounded_token_ids,
+            grounding_loss=output.grounding_loss,
             vision_model_output=image,
             text_model_output=text,
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
+            hidden_states=fused.hidden_states,
+            attentions=fused.attentions,
         )
 
-    def _fusion_allowed(
+    def _fusion_attention(
         self,
         lengths: list[int],
         grounded_mask: torch.Tensor | None,
         text_mask: torch.Tensor | None,
         inputs_embeds: torch.Tensor,
-    ) -> torch.Tensor | None:
-        """Who may attend to whom in the fusion encoder: bool (B or 1, 1, queries or 1, keys); None if all may."""
+        rows: torch.LongTensor | None = None,
+    ) -> AttentionMask:
+        """Whom the fusion encoder's tokens, or those at `rows` (the class tokens), attend to."""
+        config, official = self.config.grounded_config, self.config.official_padding
         num_image, num_grounded, num_text = lengths
-        batch_size, total, _ = inputs_embeds.shape
-        device = inputs_embeds.device
-        allowed = None
-        masks = (None, grounded_mask, text_mask)
-        if any(mask is not None for mask in masks):
-            real = [
-                mask.bool() if mask is not None else torch.ones(batch_size, length, dtype=torch.bool, device=device)
-                for mask, length in zip(masks, lengths)
-            ]
-            keys = torch.cat(real, dim=1)
-            allowed = keys[:, None, None, :]
-            if self.config.official_padding:
-                allowed = allowed & keys[:, None, :, None]
-        blind = self.config.grounding_method != "none" and self.config.fusion_attention == "grounded"
-        if blind and num_image and num_text:
-            place = torch.arange(total, device=device)
+        keys = None
+        if grounded_mask is not None or text_mask is not None:
+            masks = zip((None, grounded_mask, text_mask), lengths)
+            keys = torch.cat([_real_tokens(mask, inputs_embeds, length) for mask, length in masks], dim=1)
+        grounded_only = self.config.grounding_method != "none" and self.config.fusion_attention == "grounded"
+        blind = grounded_only and bool(num_image) and bool(num_text)
+        flex = config._attn_implementation == "flex_attention" and not official
+        if blind and not official and (config._attn_implementation == "sdpa" or (flex and rows is not None)):
+            return _blind_blocks(lengths, keys, grounded_mask is not None, rows is not None)
+        if flex and rows is None:
+            return _flex_mask(config, inputs_embeds, keys, (num_image, num_grounded, num_text) if blind else None)
+        allowed = keys[:, None, None, :] if keys is not None else None
+        if keys is not None and official:
+            allowed = allowed & keys[:, None, :, None]
+        if blind:
+            place = torch.arange(sum(lengths), device=inputs_embeds.device)
             is_image, is_text = place < num_image, place >= num_image + num_grounded
-            blocks = ~(is_image[:, None] & is_text[None, :] | is_text[:, None] & is_image[None, :])[None, None]
-            allowed = blocks if allowed is None else allowed & blocks
-        return allowed
+            apart = ~(is_image[:, None] & is_text[None, :] | is_text[:, None] & is_image[None, :])[None, None]
+            allowed = apart if allowed is None else allowed & apart
+        if rows is not None and allowed is not None and allowed.shape[2] > 1:
+            # (B, R, T) of (B or 1, T, T)
+            allowed = take_tokens(allowed[:, 0].expand(rows.shape[0], -1, -1), rows)[:, None]
+        return to_attention_mask(allowed, config, inputs_embeds.dtype, official)
 
     @can_return_tuple
     def forward(
@@ -987,6 +1206,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         pixel_values: torch.FloatTensor | None = None,
         interpolate_pos_encoding: bool = True,
         image_index: torch.LongTensor | None = None,
+        pooled_only: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2ModelOutput:
         r"""
@@ -1001,6 +1221,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
                 `config.vision_config.image_size`.
             image_index (`(B,)`, *optional*): The image of each text, for several texts about one image: every image is
                 encoded once. By default texts and images go row by row.
+            pooled_only (`bool`, defaults to `False`): Whether the pooled vectors are all that is wanted, see
+                [`~Unimo2Model.ground`]; the output then has neither states nor grounding loss.
 
         Example:
 
@@ -1022,7 +1244,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             text = self.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         if image is None and text is None:
             raise ValueError("Unimo2Model needs `input_ids` (or `inputs_embeds`), `pixel_values`, or both.")
-        return self.ground(image, text, **kwargs)
+        return self.ground(image, text, pooled_only=pooled_only, return_grounding_loss=not pooled_only, **kwargs)
 
     def image_features(self, image: Unimo2EncoderOutput | BaseModelOutputWithPooling) -> torch.Tensor:
         """Contrastive features (B, H) of encoded images."""
@@ -1112,6 +1334,11 @@ class Unimo2HeadModel(Unimo2PreTrainedModel):
         missing = [f"`{name}`" for name, value in inputs.items() if value is None]
         if missing:
             raise ValueError(f"{type(self).__name__} needs {' and '.join(missing)}.")
+
+    def _records(self, kwargs: dict) -> bool:
+        """Whether the caller asked for hidden states or attentions, which a pass for pooled vectors alone cuts."""
+        names = ("output_hidden_states", "output_attentions")
+        return any(kwargs[name] if kwargs.get(name) is not None else getattr(self.config, name) for name in names)
 
     def _fuse_poolers(self, outputs: Unimo2ModelOutput) -> torch.Tensor:
         """One vector (B, H) for an image-text pair."""
@@ -1212,6 +1439,40 @@ def _words(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -
 class Unimo2MatchingModel(Unimo2HeadModel):
     """What heads with image-text matching share: its logits, the wrong pairs it learns from, and the contrast."""
 
+    def match_pairs(
+        self,
+        image: Unimo2EncoderOutput,
+        text: Unimo2EncoderOutput,
+        grounded_token_ids: torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Unimo2RetrievalOutput:
+        """
+        Scores of pairs that are encoded: the part of retrieval that depends on the pair.
+
+        Args:
+            image, text ([`Unimo2EncoderOutput`]): From `encode_image` and `encode_text` of the base model, row by row
+                a pair.
+            grounded_token_ids (`(B, G)`, *optional*): Entries to use instead of choosing.
+        """
+        outputs = self.unimo2.ground(
+            image,
+            text,
+            grounded_token_ids,
+            pooled_only=not self._records(kwargs),
+            return_grounding_loss=False,
+            **kwargs,
+        )
+        itm_logits = self._matching_logits(outputs)
+        similarity = (self.unimo2.image_features(image) * self.unimo2.text_features(text)).sum(-1)
+        return Unimo2RetrievalOutput(
+            logits=itm_logits[:, 1] + self.config.similarity_weight * similarity,
+            itm_logits=itm_logits,
+            similarity=similarity,
+            grounded_token_ids=outputs.grounded_token_ids,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
     def _matching_logits(self, outputs: Unimo2ModelOutput) -> torch.Tensor:
         return self.itm_head(self.itm_dropout(self._fuse_poolers(outputs)))
 
@@ -1255,7 +1516,12 @@ class Unimo2MatchingModel(Unimo2HeadModel):
         partner = wrong.clamp(min=0)
         own = _take_rows(image, rows), _take_rows(text, rows)
         other = _take_rows(candidates_image, partner), _take_rows(candidates_text, partner)
-        outputs = model.ground(_choose_rows(~takes_text, other[0], own[0]), _choose_rows(takes_text, other[1], own[1]))
+        outputs = model.ground(
+            _choose_rows(~takes_text, other[0], own[0]),
+            _choose_rows(takes_text, other[1], own[1]),
+            pooled_only=True,
+            return_grounding_loss=False,
+        )
         # A row whose candidates all have its own words has no wrong partner.
         labels = torch.cat((torch.ones_like(rows), torch.where(wrong < 0, -100, 0)))
         return self._matching_logits(outputs), labels
@@ -1392,10 +1658,17 @@ class Unimo2ForPreTraining(Unimo2MatchingModel, Unimo2LanguageHeadModel):
         grounded_token_mask = self._draw_grounded_token_mask(fused_image, fused_text, grounded_token_mask, rows)
         fuse = judge or (predict and masked_input_ids is None) or grounded_token_mask is not None or everything
         outputs = model.ground(
-            fused_image, fused_text, grounded_token_mask=grounded_token_mask, fuse=fuse, across_ranks=across, **kwargs
+            fused_image,
+            fused_text,
+            grounded_token_mask=grounded_token_mask,
+            fuse=fuse,
+            across_ranks=across,
+            pooled_only=not everything and not (predict and masked_input_ids is None) and grounded_token_mask is None,
+            return_grounding_loss=rows is None,
+            **kwargs,
         )
         grounding_loss = outputs.grounding_loss
-        if rows is not None and grounding_loss is not None:
+        if rows is not None and config.grounding_method != "none":
             grounding_loss = model.ground(image, text, fuse=False, across_ranks=across).grounding_loss
 
         mlm_logits = matching_logits = logits_per_image = masked_grounding_logits = None
@@ -1403,7 +1676,8 @@ class Unimo2ForPreTraining(Unimo2MatchingModel, Unimo2LanguageHeadModel):
             masked_text = model.encode_text(
                 _at(masked_input_ids, rows), _at(attention_mask, rows), _at(position_ids, rows), **kwargs
             )
-            mlm_logits = self.lm_head(model.ground(fused_image, masked_text, **kwargs).text_last_hidden_state)
+            masked = model.ground(fused_image, masked_text, return_grounding_loss=False, **kwargs)
+            mlm_logits = self.lm_head(masked.text_last_hidden_state)
         elif predict:
             mlm_logits = self.lm_head(outputs.text_last_hidden_state)
         if judge:
@@ -1616,8 +1890,7 @@ class Unimo2ForImageTextRetrieval(Unimo2MatchingModel):
         model = self.unimo2
         image = model.encode_image(pixel_values, interpolate_pos_encoding, **kwargs)
         text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
-        image_features, text_features = model.image_features(image), model.text_features(text)
-        logits_per_image = model.contrastive.logits(image_features, text_features)
+        logits_per_image = model.contrastive.logits(model.image_features(image), model.text_features(text))
         num_images, num_texts = logits_per_image.shape
         given = image_index is not None and text_index is not None
         if not given and num_images != num_texts:
@@ -1639,10 +1912,7 @@ class Unimo2ForImageTextRetrieval(Unimo2MatchingModel):
             )
 
         images, texts = (image_index.flatten(), text_index.flatten()) if given else (None, None)
-        outputs = model.ground(_take_rows(image, images), _take_rows(text, texts), **kwargs)
-        itm_logits = self._matching_logits(outputs)
-        similarity = (_at(image_features, images) * _at(text_features, texts)).sum(-1)
-        scores = itm_logits[:, 1] + self.config.similarity_weight * similarity
+        output = self.match_pairs(_take_rows(image, images), _take_rows(text, texts), **kwargs)
         loss = None
         if labels is not None:
             contrast = contrastive_loss(
@@ -1652,26 +1922,18 @@ class Unimo2ForImageTextRetrieval(Unimo2MatchingModel):
                 mean=self.config.contrastive_mean,
                 label_smoothing=self.config.contrastive_label_smoothing,
             )
-            loss = matching_loss(itm_logits, labels) + contrast
+            loss = matching_loss(output.itm_logits, labels) + contrast
         elif return_loss and given:
-            loss = self._circle_loss(scores.view(image_index.shape))
+            loss = self._circle_loss(output.logits.view(image_index.shape))
         elif return_loss:
             hardness = self.config.matching_hardness if matching_hardness is None else matching_hardness
             keys = text_keys(words, attention_mask)
             wrong, wrong_labels = self._draw_wrong_pairs(image, text, None, keys, hardness, seed, step)
-            matching = matching_loss(torch.cat((itm_logits, wrong)), wrong_labels, across_ranks=across)
+            matching = matching_loss(torch.cat((output.itm_logits, wrong)), wrong_labels, across_ranks=across)
             contrast = self._contrastive_loss(image, text, logits_per_image, None, across)
             loss = self.config.matching_weight * matching + self.config.contrastive_weight * contrast
-        return Unimo2RetrievalOutput(
-            loss=loss,
-            logits=scores,
-            itm_logits=itm_logits,
-            similarity=similarity,
-            logits_per_image=logits_per_image,
-            logits_per_text=logits_per_image.t(),
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        scores = {"logits_per_image": logits_per_image, "logits_per_text": logits_per_image.t()}
+        return Unimo2RetrievalOutput(**{"loss": loss, **output, **scores})
 
     def _circle_loss(self, scores: torch.Tensor) -> torch.Tensor:
         """Mean of the loss against wrong images and that against wrong texts."""
@@ -1739,7 +2001,11 @@ class Unimo2ForImageClassification(Unimo2ClassifierModel):
         """
         self._needs(pixel_values=pixel_values)
         outputs = self.unimo2(
-            pixel_values=pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, return_dict=True, **kwargs
+            pixel_values=pixel_values,
+            interpolate_pos_encoding=interpolate_pos_encoding,
+            pooled_only=not self._records(kwargs),
+            return_dict=True,
+            **kwargs,
         )
         return self._classify(ImageClassifierOutput, outputs, outputs.image_pooler_output, labels, **kwargs)
 
@@ -1765,7 +2031,15 @@ class Unimo2ForSequenceClassification(Unimo2ClassifierModel):
             labels (`(B,)` or `(B, num_labels)`, *optional*): Classes, values or class indicators; see `problem_type`.
         """
         self._needs(input_ids=_words(input_ids, inputs_embeds))
-        outputs = self.unimo2(input_ids, attention_mask, position_ids, inputs_embeds, return_dict=True, **kwargs)
+        outputs = self.unimo2(
+            input_ids,
+            attention_mask,
+            position_ids,
+            inputs_embeds,
+            pooled_only=not self._records(kwargs),
+            return_dict=True,
+            **kwargs,
+        )
         return self._classify(SequenceClassifierOutput, outputs, outputs.text_pooler_output, labels, **kwargs)
 
 
@@ -1814,6 +2088,7 @@ class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
                 pixel_values,
                 interpolate_pos_encoding,
                 image_index,
+                pooled_only=not self._records(kwargs),
                 return_dict=True,
                 **kwargs,
             )
@@ -1843,7 +2118,9 @@ class Unimo2ForImageTextClassification(Unimo2ClassifierModel):
         number = self.config.num_images
         image = self.unimo2.encode_image(pixel_values.flatten(0, 1), interpolate_pos_encoding, **kwargs)
         text = _each_tensor(text, lambda value: value.repeat_interleave(number, dim=0))
-        outputs = self.unimo2.ground(image, text, **kwargs)
+        outputs = self.unimo2.ground(
+            image, text, pooled_only=not self._records(kwargs), return_grounding_loss=False, **kwargs
+        )
         for name in ("hidden_states", "attentions"):
             if name in outputs:
                 outputs[name] = tuple(value.unflatten(0, (-1, number)) for value in outputs[name])
