@@ -449,6 +449,7 @@ BAD = [
     (["training.lr_multipliers=2"], "training.lr_multipliers is 2; accepted is a mapping"),
     (["training.lr_multipliers.vision_model=-2"], "training.lr_multipliers.vision_model is -2; accepted is a number"),
     (["training.layerwise_lr_decay=1.1"], "training.layerwise_lr_decay is 1.1; accepted is a number above 0"),
+    (["training.gradient_cache_size=0"], "training.gradient_cache_size is 0; accepted is an integer from 1 on"),
     (["training.freeze.vision_model=1.5"], "training.freeze.vision_model is 1.5; .*or true for the whole run"),
     (["training.freeze.vision_model=false"], "training.freeze.vision_model is false; .*or true for the whole run"),
     (["training.learning_rate=fast"], 'training.learning_rate is "fast"; accepted is a number'),

@@ -128,6 +128,17 @@ def test_text_steps_leave_the_vision_encoder_alone(tmp_path):
     )
 
 
+def test_gradient_caching_changes_nothing(tmp_path):
+    kinds = ("hidden", "attention_probs")
+    without = [f"{part}_config__{kind}_dropout_prob" for part in ("text", "grounded") for kind in kinds]
+    settings = dict.fromkeys((f"model__config__{name}" for name in without), 0.0)
+    plain = train(tmp_path / "plain", **settings)
+    cached = train(tmp_path / "cached", training__gradient_cache_size=3, **settings)
+    assert cached.args.gradient_cache_size == 3
+    for step, found in losses(cached).items():
+        assert found == pytest.approx(losses(plain)[step], rel=1e-4)
+
+
 def test_activation_checkpointing_changes_nothing(tmp_path):
     settings = {"model__config__grounded_config__hidden_dropout_prob": 0.0}
     plain = train(tmp_path / "plain", **settings)

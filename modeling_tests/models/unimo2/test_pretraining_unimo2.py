@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import hf_unimo
+from hf_unimo.models.unimo2 import modeling_unimo2
 from hf_unimo.objectives.contrastive import contrastive_loss
 from hf_unimo.objectives.matching import matching_loss
 from hf_unimo.objectives.matching_negatives import text_keys
@@ -248,3 +249,87 @@ def test_two_processes_equal_one(kind, both):
         torch.testing.assert_close(
             mean, gradient, rtol=1e-5, atol=1e-5 * largest.item(), msg=lambda t, n=name: f"{n}: {t}"
         )
+
+
+# Gradient caching ----------------------------------------------------------------------------------------------------
+
+
+def cached(kind, chunk_size, rows=slice(None), **settings):
+    """Losses and gradients of six rows, or some of them, with the encoders' dropout."""
+    model = small.model(NAME, **SETTINGS, **settings).train()
+    inputs = {name: value[rows] for name, value in batch(kind).items()}
+    torch.manual_seed(3)
+    output = model(**inputs, chunk_size=chunk_size)
+    torch.manual_seed(4)  # what the backward pass replays is its own
+    output.loss.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {name: loss.detach() for name, loss in output.losses.items()}, gradients
+
+
+@pytest.mark.parametrize("kind", ["pairs", "images", "text"])
+@pytest.mark.parametrize("chunk_size", [1, 4, 6])
+def test_gradient_caching_changes_nothing(kind, chunk_size):
+    losses, gradients = cached(kind, None)
+    found, found_gradients = cached(kind, chunk_size)
+    assert found.keys() == losses.keys() and found_gradients.keys() == gradients.keys()
+    for name, loss in losses.items():
+        torch.testing.assert_close(found[name], loss, rtol=1e-6, atol=1e-6)
+    largest = max(gradient.abs().max() for gradient in gradients.values()).item()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found_gradients[name], gradient, rtol=1e-5, atol=1e-5 * largest)
+
+
+def test_gradient_caching_replays_dropout(monkeypatch):
+    dropout = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
+    settings = {
+        "vision_config": small.ENCODER | {"image_size": 16, "patch_size": 4} | dropout,
+        "text_config": small.ENCODER | {"vocab_size": 40, "max_position_embeddings": 34} | dropout,
+    }
+    losses, gradients = cached("pairs", 2, **settings)
+    # The same chunks with their states kept instead of made again.
+    monkeypatch.setattr(modeling_unimo2, "checkpoint", lambda encode, *rows, use_reentrant: encode(*rows))
+    kept, kept_gradients = cached("pairs", 2, **settings)
+    still, _ = cached("pairs", 2)
+    assert not torch.equal(kept["contrastive"], still["contrastive"]), "there is dropout"
+    for name, loss in kept.items():
+        assert torch.equal(losses[name], loss), name
+    for name, gradient in kept_gradients.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-6, atol=1e-7)
+
+
+def test_gradient_caching_keeps_less():
+    def kept_bytes(chunk_size):
+        sizes = {}
+
+        def keep(tensor):
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        model = small.model(NAME, contrastive_weight=1.0).train()
+        inputs = {**small.texts((9,) * 32), **small.images(32)}
+        del inputs["attention_mask"]
+        weights = dict.fromkeys(model.objectives, 0.0) | {"contrastive": 1.0}
+        parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model(**inputs, objective_weights=weights, chunk_size=chunk_size)
+        return sum(size for place, size in sizes.items() if place not in parameters)
+
+    # What is left are the inputs, and the class states of which the contrast is made.
+    assert kept_bytes(2) < kept_bytes(None) / 10
+
+
+def cached_work(rank):
+    return cached("pairs", 2, slice(3 * rank, 3 * rank + 3))
+
+
+@pytest.mark.slow
+def test_gradient_caching_on_two_processes_equals_one(tmp_path):
+    losses, gradients = cached("pairs", None)
+    (first, first_gradients), (second, second_gradients) = two_processes.results(cached_work, tmp_path)
+    for name, loss in losses.items():
+        torch.testing.assert_close((first[name] + second[name]) / 2, loss, rtol=1e-6, atol=1e-6)
+    largest = max(gradient.abs().max() for gradient in gradients.values()).item()
+    for name, gradient in gradients.items():
+        mean = (first_gradients[name] + second_gradients[name]) / 2
+        torch.testing.assert_close(mean, gradient, rtol=1e-5, atol=1e-5 * largest)

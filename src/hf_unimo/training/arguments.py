@@ -27,12 +27,15 @@ class ScheduledTrainingArguments(TrainingArguments):
             frozen for all steps needs no gradient memory.
         count_flops (`bool`, defaults to `False`): Whether to count floating point operations, once for each kind of
             batch, for the report.
+        gradient_cache_size (`int`, *optional*): Rows that go through an encoder at a time, see
+            [`~hf_unimo.Unimo2Model.encode_image`]; for models whose forward takes `chunk_size`.
     """
 
     lr_multipliers: dict[str, float] = field(default_factory=dict)
     layerwise_lr_decay: float = 1.0
     freeze: dict[str, int] = field(default_factory=dict)
     count_flops: bool = False
+    gradient_cache_size: int | None = None
 
     def __post_init__(self):
         super().__post_init__()

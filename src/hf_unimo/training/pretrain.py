@@ -91,7 +91,7 @@ def training_arguments(config: RunConfig) -> ScheduledTrainingArguments:
         seed=config.seed,
         batch_size=config.data.batch_size,
         num_workers=config.data.num_workers,
-        given={**given, "count_flops": True},
+        given={**given, "count_flops": True, "gradient_cache_size": options.gradient_cache_size},
         lr_multipliers=multipliers,
     )
 

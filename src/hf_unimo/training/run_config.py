@@ -302,6 +302,19 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
+class PretrainTraining(TrainingOptions):
+    """
+    `training` of a pre-training: the keys of [`TrainingOptions`] and this one.
+
+    Args:
+        gradient_cache_size (`int`, *optional*): Rows that go through an encoder at a time (gradient caching, Gao et
+            al., 2021): the contrast is that of the whole batch, the memory that of so many rows.
+    """
+
+    gradient_cache_size: Count | None = None
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """
     A whole run; made by [`load_run_config`].
@@ -323,7 +336,7 @@ class RunConfig:
     output: Place
     model: ModelOptions
     data: DataOptions
-    training: TrainingOptions
+    training: PretrainTraining
     objectives: dict[str, ObjectiveOptions]
     fusion_share: Share | None = None
     dictionary: DictionaryOptions = DictionaryOptions()
@@ -378,7 +391,7 @@ class RunConfig:
             "",
             model=model,
             data=_read_data(tree["data"], folder),
-            training=read_training(tree["training"], TrainingOptions),
+            training=read_training(tree["training"], PretrainTraining),
             objectives=objectives,
             fusion_share=fusion_share,
         )

@@ -209,6 +209,8 @@ class ScheduledTrainer(Trainer):
     def model_arguments(self, info: BatchInfo) -> dict[str, Any]:
         """What forward gets beside the batch."""
         arguments: dict[str, Any] = {"seed": self.args.seed, "step": info.index}
+        if self.args.gradient_cache_size is not None:
+            arguments["chunk_size"] = self.args.gradient_cache_size
         if self.objectives is None:
             return arguments
         step = self.state.global_step

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from torch.utils.checkpoint import checkpoint
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
@@ -433,8 +434,8 @@ class Unimo2VisionEmbeddings(nn.Module):
         """Position table (1, 1 + patches, H) for an image of `height` x `width` pixels, bicubic by target size."""
         grid = (height // self.config.patch_size, width // self.config.patch_size)
         # In an exported graph the table is always interpolated (equal sizes change nothing): a branch would be baked
-        # in.
-        if grid == (self.grid_size, self.grid_size) and not is_torchdynamo_exporting():
+        # in, and comparing alone would leave a guard.
+        if not is_torchdynamo_exporting() and grid == (self.grid_size, self.grid_size):
             return self.position_embeddings
         class_position, patch_positions = self.position_embeddings[:, :1], self.position_embeddings[:, 1:]
         table = patch_positions.reshape(1, self.grid_size, self.grid_size, -1).permute(0, 3, 1, 2)
@@ -954,11 +955,22 @@ class Unimo2Model(Unimo2PreTrainedModel):
         self,
         pixel_values: torch.FloatTensor,
         interpolate_pos_encoding: bool = True,
+        chunk_size: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2EncoderOutput:
-        """Encodes images (B, 3, height, width) once; see [`Unimo2VisionModel.forward`] for the arguments."""
-        output = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
-        return self._encoding(output, "image")
+        """
+        Encodes images (B, 3, height, width) once; see [`Unimo2VisionModel.forward`] for the arguments.
+
+        With `chunk_size` so many rows go through the encoder at a time, and for gradients they go through it again in
+        the backward pass, with the same dropout: gradient caching (Gao et al., 2021), by which a contrastive batch may
+        be larger than the memory that its activations would take. Hidden states and attentions are then not recorded.
+        """
+
+        def encode(pixel_values: torch.Tensor) -> Unimo2EncoderOutput:
+            output = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
+            return self._encoding(output, "image")
+
+        return _in_chunks(encode, chunk_size, pixel_values)
 
     def encode_text(
         self,
@@ -966,26 +978,34 @@ class Unimo2Model(Unimo2PreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
+        chunk_size: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2EncoderOutput:
-        """Encodes texts (B, L) once; see [`Unimo2TextModel.forward`] for the arguments. The mask is (B, L)."""
+        """
+        Encodes texts (B, L) once; see [`Unimo2TextModel.forward`] for the arguments. The mask is (B, L). For
+        `chunk_size` see `encode_image`.
+        """
         if attention_mask is not None and attention_mask.dim() != 2:
             raise ValueError(f"`attention_mask` must be (batch, length), but has shape {tuple(attention_mask.shape)}.")
-        encoder_mask = attention_mask
-        if self.config.official_padding and attention_mask is not None:
-            words = attention_mask.bool()
-            allowed = words[:, None, :, None] & words[:, None, None, :]
-            encoder_mask = to_attention_mask(allowed, self.config.text_config, self.dtype, official=True)
-            if position_ids is None:
-                position_ids = text_position_ids(words.long(), self.config.text_config.position_offset)
-        output = self.text_model(
-            input_ids,
-            attention_mask=encoder_mask,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
-        )
-        return self._encoding(output, "text", attention_mask)
+
+        def encode(input_ids, attention_mask, position_ids, inputs_embeds) -> Unimo2EncoderOutput:
+            encoder_mask = attention_mask
+            if self.config.official_padding and attention_mask is not None:
+                words = attention_mask.bool()
+                allowed = words[:, None, :, None] & words[:, None, None, :]
+                encoder_mask = to_attention_mask(allowed, self.config.text_config, self.dtype, official=True)
+                if position_ids is None:
+                    position_ids = text_position_ids(words.long(), self.config.text_config.position_offset)
+            output = self.text_model(
+                input_ids,
+                attention_mask=encoder_mask,
+                position_ids=position_ids,
+                inputs_embeds=inputs_embeds,
+                **kwargs,
+            )
+            return self._encoding(output, "text", attention_mask)
+
+        return _in_chunks(encode, chunk_size, input_ids, attention_mask, position_ids, inputs_embeds)
 
     def encoding(
         self,
@@ -1363,7 +1383,21 @@ class Unimo2LanguageHeadModel(Unimo2HeadModel):
         self.lm_head.decoder = new_embeddings
 
 
-def _at(rows_of: torch.Tensor | None, rows: torch.Tensor | None) -> torch.Tensor | None:
+def _in_chunks(
+    encode: Callable[..., Unimo2EncoderOutput], chunk_size: int | None, *inputs: torch.Tensor | None
+) -> Unimo2EncoderOutput:
+    """`encode` of `inputs`, so many rows at a time, whose inner states are made again in the backward pass."""
+    number = next(value.shape[0] for value in inputs if value is not None)
+    if chunk_size is None or chunk_size >= number:
+        return encode(*inputs)
+    chunks = []
+    for start in range(0, number, chunk_size):
+        rows = [_at(value, slice(start, start + chunk_size)) for value in inputs]
+        chunks.append(checkpoint(encode, *rows, use_reentrant=False) if torch.is_grad_enabled() else encode(*rows))
+    return _each_tensor(chunks[0], lambda *values: torch.cat(values), *chunks[1:])
+
+
+def _at(rows_of: torch.Tensor | None, rows: torch.Tensor | slice | None) -> torch.Tensor | None:
     """`rows_of[rows]`, where either may be missing: no tensor, or all rows."""
     return rows_of if rows_of is None or rows is None else rows_of[rows]
 
@@ -1611,6 +1645,7 @@ class Unimo2ForPreTraining(Unimo2MatchingModel, Unimo2LanguageHeadModel):
         matching_hardness: float | None = None,
         seed: int = 0,
         step: int = 0,
+        chunk_size: int | None = None,
         return_loss: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Unimo2ForPreTrainingOutput:
@@ -1632,14 +1667,17 @@ class Unimo2ForPreTraining(Unimo2MatchingModel, Unimo2LanguageHeadModel):
                 configuration: what a schedule of objectives sets from step to step.
             matching_hardness (`float`, *optional*): Instead of `config.matching_hardness`.
             seed, step (`int`, default to 0): What the drawing of wrong partners depends on, beside the row.
+            chunk_size (`int`, *optional*): Rows that go through an encoder at a time: gradient caching, see
+                [`~Unimo2Model.encode_image`]. For batches of which the fusion encoder sees few rows
+                (`config.fusion_share`) or none.
             return_loss (`bool`, defaults to `True`): Whether to compute losses.
         """
         model, config = self.unimo2, self.config
         image = text = None
         if pixel_values is not None:
-            image = model.encode_image(pixel_values, interpolate_pos_encoding, **kwargs)
+            image = model.encode_image(pixel_values, interpolate_pos_encoding, chunk_size, **kwargs)
         if _words(input_ids, inputs_embeds) is not None:
-            text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+            text = model.encode_text(input_ids, attention_mask, position_ids, inputs_embeds, chunk_size, **kwargs)
         if image is None and text is None:
             raise ValueError("Unimo2ForPreTraining needs `input_ids` (or `inputs_embeds`), `pixel_values`, or both.")
 
@@ -1650,6 +1688,7 @@ class Unimo2ForPreTraining(Unimo2MatchingModel, Unimo2LanguageHeadModel):
         across = self.training and world_size() > 1
         predict = text is not None and (everything or (labels is not None and weights["mlm"] != 0))
         judge = image is not None and text is not None and (everything or weights["matching"] != 0)
+        ask_grounding = config.grounding_method != "none" and return_loss and weights["grounding"] != 0
         # What follows is about the rows that reach the fusion encoder; the unfused encodings stay whole.
         rows = None
         if not everything and image is not None and text is not None and (judge or predict):
@@ -1664,17 +1703,21 @@ class Unimo2ForPreTraining(Unimo2MatchingModel, Unimo2LanguageHeadModel):
             fuse=fuse,
             across_ranks=across,
             pooled_only=not everything and not (predict and masked_input_ids is None) and grounded_token_mask is None,
-            return_grounding_loss=rows is None,
+            return_grounding_loss=ask_grounding and rows is None,
             **kwargs,
         )
         grounding_loss = outputs.grounding_loss
-        if rows is not None and config.grounding_method != "none":
+        if ask_grounding and rows is not None:
             grounding_loss = model.ground(image, text, fuse=False, across_ranks=across).grounding_loss
 
         mlm_logits = matching_logits = logits_per_image = masked_grounding_logits = None
         if predict and masked_input_ids is not None:
             masked_text = model.encode_text(
-                _at(masked_input_ids, rows), _at(attention_mask, rows), _at(position_ids, rows), **kwargs
+                _at(masked_input_ids, rows),
+                _at(attention_mask, rows),
+                _at(position_ids, rows),
+                chunk_size=chunk_size,
+                **kwargs,
             )
             masked = model.ground(fused_image, masked_text, return_grounding_loss=False, **kwargs)
             mlm_logits = self.lm_head(masked.text_last_hidden_state)
@@ -1717,7 +1760,7 @@ class Unimo2ForPreTraining(Unimo2MatchingModel, Unimo2LanguageHeadModel):
             losses["score_contrast"] = self._score_contrast_loss(image, text, pair_mask, across)
             counts["score_contrast"] = num_pairs
         if wanted("visual_contrastive", image, second_pixel_values):
-            second = model.encode_image(second_pixel_values, interpolate_pos_encoding, **kwargs)
+            second = model.encode_image(second_pixel_values, interpolate_pos_encoding, chunk_size, **kwargs)
             losses["visual_contrastive"] = visual_contrastive_loss(
                 model.image_features(image), model.image_features(second), across_ranks=across
             )
