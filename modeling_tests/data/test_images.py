@@ -186,6 +186,14 @@ def test_limit_of_pillow_stays_inside(size, found, action):
     assert not caught
 
 
+def test_postscript_is_not_run(tmp_path):
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (8, 8)).save(path, format="EPS")
+    assert Image.open(path).format == "EPS", "Pillow goes by the content, and would call Ghostscript"
+    with pytest.raises(BadRowError, match="of no format that Pillow knows"):
+        read_image(path, max_pixels=100)
+
+
 def test_no_warning_about_a_palette():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from contextlib import nullcontext
+from functools import cache
 
 import fsspec
 import numpy as np
@@ -40,7 +41,7 @@ def read_image(value, max_pixels: int) -> Image.Image:
         warnings.simplefilter("ignore")
         try:
             with opened_image(value) as file:
-                image = file if isinstance(file, Image.Image) else Image.open(file)
+                image = file if isinstance(file, Image.Image) else Image.open(file, formats=_formats())
                 width, height = image.size
                 if width * height > max_pixels:
                     raise BadRowError(
@@ -60,6 +61,13 @@ def read_image(value, max_pixels: int) -> Image.Image:
         except Exception as error:
             # Broken data make Pillow's plugins raise whatever they run into: OSError, SyntaxError, struct.error, ...
             raise BadRowError(f"the picture cannot be read ({type(error).__name__}: {error})") from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Pillow's, without EPS: it is a program, which Pillow gives to Ghostscript whatever the file is called."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
 
 
 def opened_image(value):
