@@ -16,7 +16,8 @@ from hf_unimo.config_tree import parse_yaml
 from hf_unimo.data.benchmarks import BENCHMARKS
 from hf_unimo.data.own_data import KINDS
 from hf_unimo.evaluation import measuring
-from hf_unimo.evaluation.adapters import HEADS, PAIR_ADAPTERS
+from hf_unimo.evaluation.adapters import HEADS
+from hf_unimo.retrieval.adapters import PAIR_ADAPTERS
 from hf_unimo.training.finetune_config import FinetuneConfig, load_finetune_config
 from hf_unimo.training.run_config import RunConfig, load_run_config
 from hf_unimo.training.tasks import TASKS as FINETUNING

@@ -16,8 +16,9 @@ from hf_unimo.cli import main
 from hf_unimo.data.benchmarks.rows import RetrievalRow
 from hf_unimo.data.open_data import open_words
 from hf_unimo.data.own_data import KINDS
-from hf_unimo.evaluation.adapters import PairAdapter
 from hf_unimo.evaluation.protocol import Result
+from hf_unimo.retrieval import stages
+from hf_unimo.retrieval.adapters import PairAdapter
 from modeling_tests.evaluation import models
 from modeling_tests.pipelines.models import theirs
 
@@ -267,7 +268,7 @@ def test_saved_models_of_transformers(head, processor, tasks, pictures, tmp_path
 
 
 def test_a_stopped_command_goes_on(saved, tmp_path, monkeypatch, capsys):
-    out, match, calls = tmp_path / "out", PairAdapter.match, []
+    out, match, calls = tmp_path / "out", PairAdapter.match_parts, []
 
     def stopped(*arguments):
         calls.append(1)
@@ -275,13 +276,14 @@ def test_a_stopped_command_goes_on(saved, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
         return match(*arguments)
 
-    monkeypatch.setattr(PairAdapter, "match", stopped)
+    monkeypatch.setattr(PairAdapter, "match_parts", stopped)
+    monkeypatch.setattr(stages, "_BATCHES", 1)
     words = [saved("Unimo2ForImageTextRetrieval"), "--tasks", "rerank", "--data", *PAIRS, "--bootstrap", 5]
     assert run(*words, "--out", out) == 130
     assert "the same command goes on" in capsys.readouterr().err and not (out / "results.json").exists()
     assert "differs in seed" in refused(capsys, *words, "--seed", 1, "--out", out)
     assert run(*words, "--out", out) == 0
-    assert len(calls) == 3  # 18 images in blocks of 16
+    assert len(calls) == 1 + 1 + 10  # 324 pairs in batches of 32: one was kept, one stopped
     assert run(*words, "--out", tmp_path / "whole") == 0
     assert read(out) == read(tmp_path / "whole")
 

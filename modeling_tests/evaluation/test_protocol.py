@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from huggingface_hub import ModelCard
 
 from hf_unimo.errors import BadInputError
 from hf_unimo.evaluation import protocol
-from hf_unimo.evaluation.blocks import Blocks, weights_digest
+from hf_unimo.evaluation.blocks import Blocks
 from hf_unimo.evaluation.bootstrap import Figure, with_intervals
 
 
@@ -140,13 +139,8 @@ def test_blocks_are_computed_once(tmp_path):
     assert found["rows"].tolist() == list(range(7)) and found["names"].tolist() == ["é"]
     with pytest.raises(BadInputError, match="differs in model"):
         Blocks(tmp_path / "b", {"model": "y"})
-    Blocks(tmp_path / "new", {})
+    new = Blocks(tmp_path / "new", {"model": "x"})
     assert not (tmp_path / "new").exists()
-
-
-def test_a_digest_tells_weights_apart():
-    torch.manual_seed(0)
-    first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-    assert weights_digest(first) != weights_digest(second)
-    second.load_state_dict(first.state_dict())
-    assert weights_digest(first) == weights_digest(second)
+    new.claim()  # what others store there is of this fingerprint too
+    with pytest.raises(BadInputError, match="differs in model"):
+        Blocks(tmp_path / "new", {"model": "y"})

@@ -1,25 +1,26 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """Retrieval by blocks equals retrieval by full matrices; what fails, what is refused, what goes on."""
 
-import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from hf_unimo.errors import BadInputError
 from hf_unimo.evaluation import retrieval
-from hf_unimo.evaluation.adapters import pair_adapter
 from hf_unimo.evaluation.blocks import Blocks
 from hf_unimo.evaluation.measuring import Options
 from hf_unimo.evaluation.metrics.retrieval import folded_retrieval_metrics, retrieval_metrics
+from hf_unimo.retrieval import candidates, stages
+from hf_unimo.retrieval.adapters import Matched, pair_adapter
 from modeling_tests.evaluation import models
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(retrieval, "_QUERIES", 3)
-    monkeypatch.setattr(retrieval, "_IMAGES", 2)
+    monkeypatch.setattr(stages, "_BATCHES", 1)
+    monkeypatch.setattr(candidates, "_BYTES_AN_ENTRY", 2**23)  # few queries at once
 
 
 def values(result) -> dict[str, float]:
@@ -65,12 +66,11 @@ def test_every_stage_is_that_of_the_full_matrix(name):
 def test_the_best_are_ordered_anew_and_the_rest_stays(monkeypatch):
     adapter, data = pair_adapter(*models.unimo2()), models.gallery()
 
-    def match(images, image_of_pair, texts):
+    def match_parts(images, texts):
         """Scores that have nothing to do with the contrastive ones."""
-        pairs = zip((images[image] for image in image_of_pair), texts)
-        return np.array([zlib.crc32(image.tobytes() + text.encode()) for image, text in pairs]) / 2**32
+        return Matched(torch.sin(60 * (images["features"] * texts["features"].flip(1)).sum(1)).numpy())
 
-    monkeypatch.setattr(adapter, "match", match)
+    monkeypatch.setattr(adapter, "match_parts", match_parts)
     contrastive, matching, image_of_text = matrices(adapter, data)
     top_k = 5
 
@@ -164,28 +164,51 @@ def test_nothing_left_is_refused():
 
 
 def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
-    adapter, data = pair_adapter(*models.unimo2()), models.gallery(broken=(1,))
+    adapter, data = pair_adapter(*models.unimo2(), batch_size=4), models.gallery(broken=(1,))
     expected = evaluate(adapter, data, "rerank", top_k=4)
-    calls = {"features": 0, "matches": 0}
-    image_features, match = adapter.image_features, adapter.match
+    calls = {"images": [], "texts": [], "pairs": 0}
+    encode_images, encode_texts, match_parts = adapter.encode_images, adapter.encode_texts, adapter.match_parts
 
-    def counted_features(images):
-        calls["features"] += 1
-        return image_features(images)
+    def counted_images(images, matching):
+        calls["images"].append(len(images))
+        return encode_images(images, matching)
 
-    def counted_match(*arguments):
-        calls["matches"] += 1
-        if calls["matches"] == 2:
+    def counted_texts(texts, matching):
+        calls["texts"] += texts
+        return encode_texts(texts, matching)
+
+    def counted_pairs(images, texts):
+        if calls["pairs"] == 8:
+            calls["pairs"] += 0.5
             raise KeyboardInterrupt
-        return match(*arguments)
+        calls["pairs"] += len(images["states"])
+        return match_parts(images, texts)
 
-    monkeypatch.setattr(adapter, "image_features", counted_features)
-    monkeypatch.setattr(adapter, "match", counted_match)
+    monkeypatch.setattr(adapter, "encode_images", counted_images)
+    monkeypatch.setattr(adapter, "encode_texts", counted_texts)
+    monkeypatch.setattr(adapter, "match_parts", counted_pairs)
     with pytest.raises(KeyboardInterrupt):
         evaluate(adapter, data, "rerank", top_k=4, options={"blocks": Blocks(tmp_path / "blocks", {})})
+    encoded = {side: len(calls[side]) for side in ("images", "texts")}
     result = evaluate(adapter, data, "rerank", top_k=4, options={"blocks": Blocks(tmp_path / "blocks", {})})
-    assert calls == {"features": 5, "matches": 4}  # 3 blocks of two batches, and of matching; one was stopped
+    assert sum(calls["images"]) == 6 and len(calls["texts"]) == 14  # one picture is broken
+    assert {side: len(calls[side]) for side in ("images", "texts")} == encoded
+    (scores,) = (tmp_path / "blocks").rglob("scores.values")
+    assert calls["pairs"] == scores.stat().st_size / 4 + 0.5  # each pair once
     assert result == expected
+
+
+@pytest.mark.parametrize("task", ["rerank", "matching"])
+def test_near_ties_are_counted(task):
+    adapter, data = pair_adapter(*models.unimo2()), models.gallery()
+    entries = adapter.base.dictionary.embeddings.weight
+    assert evaluate(adapter, data, task, top_k=2).notes == []
+    with torch.no_grad():
+        entries.copy_(entries[:1].expand_as(entries))  # all scores are equal
+    (note,) = evaluate(adapter, data, task, top_k=2).notes
+    pairs = 7 * 14 if task == "matching" else int(note.split(" of ")[1].split()[0])
+    assert note.startswith(f"Of {pairs} of {pairs} scored pairs the choice of grounded tokens is a near tie")
+    assert 2 * 14 <= pairs <= 98
 
 
 def test_captions_that_repeat_are_refused_where_each_image_has_one():

@@ -14,7 +14,6 @@ from hf_unimo.data.benchmarks.rows import Benchmark, CaptionRow, EntailmentRow, 
 from hf_unimo.data.own_data import KINDS
 from hf_unimo.errors import BadInputError
 from hf_unimo.evaluation import result_card
-from hf_unimo.evaluation.adapters import pair_adapter
 from hf_unimo.evaluation.captioning import evaluate_captioning
 from hf_unimo.evaluation.heads import evaluate_head
 from hf_unimo.evaluation.measuring import Options
@@ -22,6 +21,7 @@ from hf_unimo.evaluation.protocol import Result
 from hf_unimo.evaluation.retrieval import TASKS, evaluate_retrieval
 from hf_unimo.evaluation.run import evaluate_task, evaluate_tasks
 from hf_unimo.evaluation.zero_shot import evaluate_linear_probe, evaluate_zero_shot
+from hf_unimo.retrieval.adapters import pair_adapter
 from modeling_tests.evaluation import models
 
 

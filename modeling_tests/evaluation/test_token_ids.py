@@ -13,23 +13,18 @@ from hf_unimo.data.benchmarks import open_benchmark
 from hf_unimo.data.benchmarks.rows import Benchmark, CaptionRow, Picture, TokenCaptionRow, TokenIds
 from hf_unimo.errors import BadInputError
 from hf_unimo.evaluation import captioning, retrieval
-from hf_unimo.evaluation.adapters import pair_adapter
 from hf_unimo.evaluation.blocks import Blocks
 from hf_unimo.evaluation.captioning import evaluate_captioning
 from hf_unimo.evaluation.measuring import Options
 from hf_unimo.evaluation.retrieval import evaluate_retrieval
-from hf_unimo.evaluation.token_ids import TEXT_INPUT, are_token_ids, check_token_ids, pad_token_ids
+from hf_unimo.evaluation.token_ids import TEXT_INPUT, check_token_ids
+from hf_unimo.retrieval.adapters import pair_adapter
 from modeling_tests.evaluation import models
 from modeling_tests.evaluation.test_captioning_evaluator import SETTINGS, blip, stirred, values, written
 
 
 OPTIONS = Options(samples=10, block_size=3, batch_size=2)
 TOKENIZER = models.tokenizer()
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(retrieval, "_IMAGES", 2)
 
 
 def ids(text: str) -> TokenIds:
@@ -44,23 +39,6 @@ def in_ids(data: Benchmark) -> Benchmark:
 
 def no_tokenizer(*args, **kwargs):
     raise AssertionError("a tokenizer was asked")
-
-
-def test_a_batch_of_ids_is_that_of_the_tokenizer():
-    model, processor = models.unimo2()
-    config = model.config.text_config
-    texts = ["a dog", "a dog runs", "x" * 100]
-    found = pad_token_ids([ids(text) for text in texts], config, 64)
-    expected = processor.tokenizer(texts, padding=True, truncation=True, max_length=64, return_tensors="pt")
-    assert torch.equal(found["input_ids"], expected["input_ids"])
-    assert torch.equal(found["attention_mask"], expected["attention_mask"])
-    assert found["position_ids"][0].tolist() == [*range(2, 9), *[1] * 57]
-    assert found["position_ids"][2].tolist() == [*range(2, 66)]
-    left = pad_token_ids([ids(text) for text in texts[:2]], config, 64, side="left")
-    assert left["input_ids"][0].tolist() == [1] * 5 + list(ids("a dog").input_ids)
-    assert left["attention_mask"][0].tolist() == [0] * 5 + [1] * 7
-    assert left["position_ids"][0].tolist() == [1] * 5 + list(range(2, 9))
-    assert are_token_ids([ids("a")]) and not are_token_ids(["a"]) and not are_token_ids([])
 
 
 @pytest.mark.parametrize("official_padding", [False, True])

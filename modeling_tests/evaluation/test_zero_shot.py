@@ -10,9 +10,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, top_k_accur
 from hf_unimo.data.benchmarks.rows import Benchmark, ImageLabelRow, Picture
 from hf_unimo.errors import BadInputError
 from hf_unimo.evaluation import zero_shot
-from hf_unimo.evaluation.adapters import pair_adapter
 from hf_unimo.evaluation.measuring import Options
 from hf_unimo.evaluation.prompts import PROMPT_SETS, load_prompts
+from hf_unimo.retrieval.adapters import pair_adapter
 from modeling_tests.evaluation import models
 
 
@@ -57,6 +57,30 @@ def test_the_class_is_that_of_the_mean_of_its_prompts(name):
     protocol = result.protocol
     assert (protocol.rows, protocol.texts, protocol.prompts, protocol.prompt_set) == (6, 14, list(prompts), "mine")
     assert protocol.label_names == list(names) and result.figures["accuracy"].chance == 1 / 7
+
+
+@pytest.mark.parametrize("name", ["clip", "unimo2", "vilt"])
+def test_texts_of_similar_length_share_a_batch(name, monkeypatch):
+    adapter = pair_adapter(*models.PAIRS[name](), batch_size=4)
+    names = [letter * length for letter, length in zip("abcdefghij", (1, 19, 3, 17, 5, 15, 7, 13, 9, 11))]
+    widths, texts = [], type(adapter.texts).__call__
+
+    def counted(self, *args):
+        inputs = texts(self, *args)
+        widths.append(inputs["input_ids"].numel())
+        return inputs
+
+    monkeypatch.setattr(type(adapter.texts), "__call__", counted)
+    data, seen = squares([0, 1, 2], names), {}
+    for official in (False, True):  # such models keep the order
+        adapter.model.config.official_padding = official
+        widths.clear()
+        result = zero_shot.evaluate_zero_shot(adapter, data, prompts=("{}",), options=OPTIONS)
+        seen[official] = sum(widths), result.figures
+    if name != "unimo2":  # to which its padding would be visible
+        assert seen[True][1] == seen[False][1]
+    tokens = (100 + 2 * len(names)) * (1 if adapter.features else 3)
+    assert seen[False][0] - tokens < (seen[True][0] - tokens) / 2
 
 
 def test_equal_scores_are_won_as_by_argmax():

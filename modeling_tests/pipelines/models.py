@@ -37,9 +37,8 @@ def our_tokenizer() -> Unimo2Tokenizer:
     return Unimo2Tokenizer({token: index for index, token in enumerate(tokens)}, [], model_max_length=32)
 
 
-@cache
 def word_pieces() -> BertTokenizer:
-    """Letters, no words."""
+    """Letters, no words. A new one each time: saving it with a processor marks it as that processor's part."""
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ascii_lowercase, *(f"##{one}" for one in ascii_lowercase)]
     return BertTokenizer({token: index for index, token in enumerate(tokens)})
 

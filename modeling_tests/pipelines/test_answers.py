@@ -2,6 +2,7 @@
 """What each pipeline says is what the model says, of our heads and of transformers', and a batch changes nothing."""
 
 import re
+from itertools import product
 
 import pytest
 import torch
@@ -68,6 +69,29 @@ def test_a_batch_answers_as_one_by_one(task, name):
     same(pipe(images, texts, batch_size=4), alone)
     same(pipe(images, texts, batch_size=3), alone)  # the last batch is not full
     same(pipe(images, texts), alone)
+
+
+@pytest.mark.parametrize(("task", "name"), [ROWS[0], ROWS[3], ROWS[5]], ids=lambda one: one)
+def test_a_list_is_batched_by_length(task, name):
+    """Answers keep its order; an iterator is answered as it comes."""
+    writes = {"generate_kwargs": {"max_new_tokens": 6}} if task == "image-captioning" else {}
+    pipe = pipeline(task, **parts_of(name), **writes)
+    lengths = [1, 12, 3, 11, 2, 10, 4]
+    texts, image = ["a" * length for length in lengths], pictures(1)[0]
+    alone = [pipe(image, text) for text in texts]
+    read, batch = [], pipe._batch
+
+    def spied(rows):
+        read.append([len(row["input_ids"]) for row in rows])
+        return batch(rows)
+
+    pipe._batch = spied
+    same(pipe(image, texts, batch_size=3), alone)
+    widths = [width for batch in read for width in batch]
+    assert widths == sorted(widths, reverse=True) and len(set(widths)) == 7
+    read.clear()
+    same(list(pipe(image, iter(texts), batch_size=1)), alone)
+    assert [width for batch in read for width in batch] != widths and len(read) == 7
 
 
 @pytest.mark.parametrize("name", QUESTIONS[:2])
@@ -224,6 +248,35 @@ def test_each_side_is_encoded_once():
     pipe.model.unimo2.text_model.register_forward_hook(count("text"))
     pipe(pictures(4), TEXTS, query="image", batch_size=2)
     assert rows == {"image": 4, "text": 3}
+
+
+@pytest.mark.parametrize("name", [PAIRS[0], PAIRS[2]])
+@pytest.mark.parametrize("query", ["image", "text"])
+def test_what_is_reranked_is_encoded_once(name, query):
+    """Many candidates, of which those that are out of reach are forgotten on the way."""
+    pipe = pipeline("image-text-retrieval", **parts_of(name))
+    one = {"image": pictures(1)[0], "text": "a red cat"}[query]
+    words = ["".join(pair) + " cat" + "s" * (number % 5) for number, pair in enumerate(product("abcdefghi", repeat=2))]
+    others = words if query == "image" else pictures(81)
+    given = (one, others) if query == "image" else (others, one)
+    expected = pipe(*given, rerank=len(others), top_k=len(others))
+    plain = pipe(*given, top_k=5)
+    rows = {"image": 0, "text": 0}
+    vision = pipe.model.vision_model if "Blip" in name else pipe.model.unimo2.vision_model
+
+    def count(side):
+        return lambda module, arguments, output: rows.update({side: rows[side] + len(output.last_hidden_state)})
+
+    vision.register_forward_hook(count("image"))
+    if "Unimo2" in name:
+        pipe.model.unimo2.text_model.register_forward_hook(count("text"))
+    found = pipe(*given, rerank=5, top_k=5, batch_size=8)
+    assert rows["image"] == (1 if query == "image" else 81)
+    assert "Blip" in name or rows["text"] == (81 if query == "image" else 1)
+    assert {hit["index"] for hit in found} == {hit["index"] for hit in plain}
+    scores = {hit["index"]: hit["score"] for hit in expected}
+    assert [hit["score"] for hit in found] == pytest.approx([scores[hit["index"]] for hit in found], abs=1e-5)
+    assert [hit["score"] for hit in found] == sorted((hit["score"] for hit in found), reverse=True)
 
 
 @pytest.mark.parametrize(

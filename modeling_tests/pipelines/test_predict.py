@@ -165,6 +165,54 @@ def test_every_task_and_name_is_there():
     assert {name: predict.resolve_task(name) for name in FAMILIAR_NAMES} == FAMILIAR_NAMES
 
 
+def spied(pipe, name):
+    """The shapes of an input of each forward pass, as they come."""
+    shapes = []
+    pipe.model.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(tuple(kwargs[name].shape)), with_kwargs=True
+    )
+    return shapes
+
+
+LENGTHS = [3, 25, 9, 1, 17, 17, 30, 2, 25, 5, 12, 21, 8, 28, 3, 19, 6, 14, 1, 23, 10]
+
+
+@pytest.mark.parametrize("task", ["vqa", "text-classification"])
+def test_rows_of_similar_length_share_a_batch(task, saved, here, monkeypatch):
+    """Lines keep the rows' order, a failed row its place; a window is answered before the next one is begun."""
+    monkeypatch.setattr(predict, "_WINDOW", 3)
+    name = "question" if task == "vqa" else "text"
+    rows = [(number, {"image": "0.png", name: "a" * length}) for number, length in enumerate(LENGTHS, 1)]
+    rows[4][1][name] = " "
+    if task != "vqa":
+        for _, row in rows:
+            del row["image"]
+    folder, task = saved(task)[0], predict.resolve_task(task)
+    pipe = predict.open_pipeline(folder, task)
+    expected = list(predict.predict(pipe, task, rows, batch_size=1))
+    shapes = spied(pipe, "input_ids")
+    lines = predict.predict(pipe, task, rows, batch_size=4)
+    first = next(lines)
+    assert 0 < sum(number for number, _ in shapes) <= 12
+    found = [first, *lines]
+    assert [line["row"] for line in found] == list(range(1, 22)) and "error" in found[4]
+    for line, other in zip(found, expected, strict=True):
+        check(line, other)
+    assert max(number for number, _ in shapes) == 4
+    tokens = sum(length + 2 for length in LENGTHS) - LENGTHS[4] - 2
+    in_order = sum(4 * max(LENGTHS[start : start + 4]) for start in range(0, 20, 4)) + 2 * 20 + LENGTHS[20] + 2
+    assert sum(number * width for number, width in shapes) - tokens < (in_order - tokens) / 2
+
+
+def test_rows_of_one_batch_are_answered_at_once(saved, here):
+    pipe = predict.open_pipeline(saved("image-classification")[0], "image-classification")
+    rows = [(number, {"image": FILES[number % 3]}) for number in range(9)]
+    shapes = spied(pipe, "pixel_values")
+    for count, _ in enumerate(predict.predict(pipe, "image-classification", rows, batch_size=2)):
+        assert sum(shape[0] for shape in shapes) <= count + 2
+    assert sum(shape[0] for shape in shapes) == 9
+
+
 @pytest.mark.parametrize(
     ("task", "words", "row"),
     [

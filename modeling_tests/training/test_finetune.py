@@ -19,9 +19,9 @@ from transformers import RobertaConfig, RobertaModel
 import hf_unimo
 from hf_unimo.cli import main
 from hf_unimo.errors import BadInputError
-from hf_unimo.evaluation.adapters import load_model
 from hf_unimo.evaluation.measuring import Options
 from hf_unimo.models import FAMILIES
+from hf_unimo.retrieval.adapters import load_model
 from hf_unimo.training.finetune import build_finetuning, finetune
 from hf_unimo.training.finetune_config import FinetuneConfig
 from hf_unimo.training.finetune_presets import PRESETS

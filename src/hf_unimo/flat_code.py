@@ -18,7 +18,7 @@ PACKAGES = ("PIL", "huggingface_hub", "numpy", "tokenizers", "torch", "transform
 """What exported code may import beside the standard library and its siblings; all of it comes with transformers."""
 
 _PACKAGE = Path(__file__).parent
-_ROOMS = ("objectives", "pipelines")
+_ROOMS = ("data", "objectives", "pipelines")
 """Folders of the package whose files travel under the folder's name too: `objectives/matching.py` becomes
 `objectives_matching.py`. The files of a family and `errors.py` keep their names."""
 

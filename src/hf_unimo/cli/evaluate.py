@@ -48,13 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measures. Raises [`BadInputError`], and KeyboardInterrupt with what to do then."""
     from ..data.open_data import open_words
-    from ..evaluation.adapters import check_task, load_model
+    from ..evaluation.adapters import check_task
     from ..evaluation.blocks import Blocks
     from ..evaluation.measuring import Options
     from ..evaluation.prompts import load_prompts
     from ..evaluation.protocol import results_to_markdown
     from ..evaluation.run import evaluate_tasks
     from ..files import public_command, public_path
+    from ..retrieval.adapters import load_model
 
     tasks = _tasks(args)
     load_prompts(args.prompts)  # what can be refused is, before anything long starts

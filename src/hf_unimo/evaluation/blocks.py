@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """Long computations in blocks of rows, each stored when it is done: what was stopped goes on where it stood."""
 
-import hashlib
 import io
 import json
 import os
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from ..errors import BadInputError
@@ -95,19 +93,14 @@ class Blocks:
         if not any(self.folder.glob("*.npz")):
             shutil.rmtree(self.folder)
 
+    def claim(self) -> None:
+        """Marks the folder as one of this fingerprint, for what others store in it."""
+        if self.folder is not None and not (self.folder / _FINGERPRINT).is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / _FINGERPRINT, json.dumps(self._fingerprint, indent=2) + "\n")
+
     def _store(self, path: Path, part: Mapping[str, np.ndarray]) -> None:
-        if not (path.parent / _FINGERPRINT).is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path.parent / _FINGERPRINT, json.dumps(self._fingerprint, indent=2) + "\n")
+        self.claim()
         buffer = io.BytesIO()
         np.savez(buffer, **part)  # type: ignore[arg-type]
         write_atomically(path, buffer.getvalue())
-
-
-def weights_digest(model: torch.nn.Module) -> str:
-    """A digest of all parameters: names, shapes, sums and sums of squares. Tells models apart wherever they lie."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        number = value.detach().double()
-        digest.update(repr((name, tuple(value.shape), number.sum().item(), number.square().sum().item())).encode())
-    return digest.hexdigest()[:16]

@@ -17,9 +17,11 @@ from transformers import PreTrainedModel
 from ..data.benchmarks.rows import Benchmark, CaptionRow, TokenCaptionRow, TokenIds
 from ..errors import BadInputError, unknown_name
 from ..files import write_atomically
-from .adapters import Pictures, Texts, check_task, preprocessing
+from ..retrieval.adapters import Pictures, Texts, preprocessing
+from ..retrieval.token_ids import pad_token_ids
+from .adapters import check_task
 from .bootstrap import Figure
-from .measuring import Options, finish, intervals, run_rows, start_protocol
+from .measuring import Options, finish, intervals, padded_lengths, run_rows, start_protocol
 from .metrics.caption_tokens import tokenize
 from .metrics.captions import (
     bleu,
@@ -32,7 +34,7 @@ from .metrics.captions import (
     tokenize_captions,
 )
 from .protocol import Result
-from .token_ids import caption_rows, check_token_ids, pad_token_ids
+from .token_ids import caption_rows, check_token_ids
 
 
 DEFAULT_LENGTH = 30
@@ -119,7 +121,8 @@ def evaluate_captioning(
     references = _references(rows, tokenizer)
     cut = writer.take_objects(objects)
     items = [_Item(row.image, found) for row, found in zip(rows, objects)]
-    captions, kept, failed = run_rows(writer.name, items, _Item.opened, writer.captions, options)
+    lengths = writer.lengths(objects)
+    captions, kept, failed = run_rows(writer.name, items, _Item.opened, writer.captions, options, lengths)
     rows_kept = [rows[number] for number in kept]
     words = tokenize(captions.tolist(), tokenizer)
     figures = _figures(words, [references[number] for number in kept], "meteor" in more_metrics, options)
@@ -199,6 +202,11 @@ class _Writer:
             )
         self._depends.append([found.input_ids for found in given])
         return sum(len(found.input_ids) > self.max_objects for found in given)
+
+    def lengths(self, objects: Sequence[TokenIds | None]) -> list[int] | None:
+        """Of the pictures' object tokens, by which they are sorted into batches, see [`padded_lengths`]."""
+        given = [found for found in objects if found is not None]
+        return padded_lengths(self.model, self.texts, given) if given else None
 
     @property
     def name(self) -> str:

@@ -25,10 +25,20 @@ from ..data.benchmarks.rows import (
 )
 from ..data.schedule import random_state
 from ..errors import BadInputError, unknown_name
-from .adapters import Texts, check_task, preprocessing
+from ..retrieval.adapters import Texts, preprocessing
+from .adapters import check_task
 from .bootstrap import Figure
 from .captioning import block_name, generate_arguments, generation_settings
-from .measuring import Options, check_texts, count_truncated, finish, intervals, run_rows, start_protocol
+from .measuring import (
+    Options,
+    check_texts,
+    count_truncated,
+    finish,
+    intervals,
+    padded_lengths,
+    run_rows,
+    start_protocol,
+)
 from .metrics.classification import classification_metrics
 from .metrics.regression import regression_metrics
 from .metrics.vqa import FEWEST_ANNOTATORS, VARIANTS, process_answer, vqa_scores, vqa_type_scores
@@ -105,17 +115,18 @@ def evaluate_head(
     data.require_labels()
     items = [_texts(row) for row in data]
     first = [text for text, _ in items if text is not None]
-    truncated = 0
+    truncated, lengths = 0, None
     if first:
         check_texts(first, data)
         pairs = [pair or "" for _, pair in items] if any(pair for _, pair in items) else None
         assert head.texts is not None
         truncated = count_truncated(head.texts, first, pairs)
+        lengths = padded_lengths(model, head.texts, first, pairs)
     # Before the long part: these refuse labels and settings that do not fit.
     scorer = _scorer(task, model, data, metric_variant)
     writer = _Writer(head, generation or {}) if _writes(task, model) else None
     name, function = (task, head.logits) if writer is None else (block_name(task, writer.settings), writer.answers)
-    found, kept, failed = run_rows(name, data, _read, function, options)
+    found, kept, failed = run_rows(name, data, _read, function, options, lengths)
     figures = scorer(found, kept, options)
     scoring = "value of the head" if task == "regression" else "highest logit of the head"
     protocol = start_protocol(
@@ -510,7 +521,9 @@ def evaluate_masked(head: _Head, data: Benchmark, options: Options) -> Result:
         image = row.pictures[0].open() if row.pictures else None
         return _Hidden(Item(image, text), random_state(options.seed, number, "masked words"))
 
-    sums, kept, failed = run_rows("masked-words", range(len(rows)), read, partial(_masked_sums, head), options)
+    lengths = padded_lengths(head.model, head.texts, texts)
+    compute = partial(_masked_sums, head)
+    sums, kept, failed = run_rows("masked-words", range(len(rows)), read, compute, options, lengths)
 
     def statistic(drawn: np.ndarray) -> dict[str, float]:
         hidden, right, top5, loss = sums[drawn].sum(0)

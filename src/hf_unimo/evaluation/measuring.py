@@ -10,10 +10,11 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from ..data.benchmarks.rows import Benchmark, TokenIds
+from ..data.buckets import bucketed
 from ..data.images import BadRowError
 from ..errors import BadInputError
 from ..files import public_text
-from .adapters import Pictures, Texts
+from ..retrieval.adapters import Pictures, Texts
 from .blocks import Blocks
 from .bootstrap import Figure, with_intervals
 from .protocol import Protocol, Result, versions
@@ -55,6 +56,7 @@ def run_rows(
     read: Callable[[RowT], Any],
     function: Callable[[list[Any]], np.ndarray],
     options: Options,
+    lengths: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[int, str]]]:
     """
     Reads rows and computes, block by block. A row that cannot be read, or that the preprocessing refuses, is left out.
@@ -65,6 +67,8 @@ def run_rows(
         read: From a row to what `function` takes; raises BadRowError if the row cannot be used.
         function: From what was read to an array with one entry for each.
         options ([`Options`]): How.
+        lengths (*optional*): Of each row, see [`padded_lengths`]: within a block rows of similar length are computed
+            together. Without them they are computed in their order.
 
     Returns:
         The entries of the rows that succeeded, the numbers of these rows, and number and reason of each that failed.
@@ -75,9 +79,10 @@ def run_rows(
 
     def compute(start: int, stop: int) -> Mapping[str, np.ndarray]:
         values, kept, failed = [], [], []
-        for first in range(start, stop, options.batch_size):  # whole pictures are large: few of them are open at once
+        of_block = [0] * (stop - start) if lengths is None else lengths[start:stop]
+        for batch in bucketed(of_block, options.batch_size):  # whole pictures are large: few are open at once
             items, numbers = [], []
-            for number in range(first, min(first + options.batch_size, stop)):
+            for number in (start + place for place in batch):
                 try:
                     items.append(read(rows[number]))
                     numbers.append(number)
@@ -87,9 +92,10 @@ def run_rows(
             failed += [(numbers[place], reason) for place, reason in refused.items()]
             kept += [number for place, number in enumerate(numbers) if place not in refused]
             values += [found] if len(found) else []
+        order = np.argsort(np.array(kept, dtype=np.int64))
         return {
-            "values": np.concatenate(values) if values else np.zeros(0, np.float32),
-            "kept": np.array(kept, dtype=np.int64),
+            "values": np.concatenate(values)[order] if values else np.zeros(0, np.float32),
+            "kept": np.array(kept, dtype=np.int64)[order],
             "failed": np.array([number for number, _ in sorted(failed)], dtype=np.int64),
             "reasons": np.array([reason for _, reason in sorted(failed)], dtype=np.str_),
         }
@@ -126,6 +132,24 @@ def check_texts(texts: Sequence[str], data: Benchmark) -> None:
             f"Data {data.name!r} has {empty} empty texts among {len(texts)}; accepted are texts with at least one "
             "character that is no blank."
         )
+
+
+def padded_lengths(
+    model: PreTrainedModel,
+    texts: Texts,
+    first: Sequence[str] | Sequence[TokenIds],
+    second: Sequence[str] | None = None,
+) -> list[int] | None:
+    """
+    By what length rows are to be sorted into batches. None for a model that sees padding as the first implementation
+    did (`official_padding`): there a batch decides the answers, so batches are those of the data's order.
+    """
+    if getattr(model.config, "official_padding", False):
+        return None
+    lengths = texts.lengths(first)
+    if second is None:
+        return lengths
+    return [min(sum(pair), texts.max_length) for pair in zip(lengths, texts.lengths(second))]
 
 
 def count_truncated(

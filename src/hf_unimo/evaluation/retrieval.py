@@ -1,34 +1,36 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """
 Zero-shot image-text retrieval over one gallery: by contrastive features, by these and a matching score for the best,
-or by a cross encoder's score of all pairs. Features and scores of some rows at a time, never states of all.
+or by a cross encoder's score of all pairs. Each picture and each text is encoded once, into a folder.
 """
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import comb
 from typing import cast
 
 import numpy as np
-from PIL import Image
 
 from ..data.benchmarks.rows import Benchmark, RetrievalRow, TokenIds
 from ..errors import BadInputError
-from .adapters import PairAdapter
+from ..retrieval.adapters import PairAdapter
+from ..retrieval.candidates import Candidates, products, rows_at_once
+from ..retrieval.stages import NEAR_TIE, Matches, Stages
+from ..retrieval.token_ids import are_token_ids
 from .bootstrap import Figure
-from .measuring import Options, check_texts, count_truncated, finish, intervals, run_rows, start_protocol
+from .measuring import Options, check_texts, count_truncated, finish, intervals, start_protocol
 from .metrics.retrieval import fold_of_images, ranks
 from .protocol import Result
-from .token_ids import TEXT_INPUT, are_token_ids, check_token_ids
+from .token_ids import TEXT_INPUT, check_token_ids
 
 
 KS = (1, 5, 10)
 TASKS = {"retrieval": "contrastive", "rerank": "rerank", "matching": "matching"}
 """Task -> stage that scores."""
 
-_QUERIES = 128  # ranked at once: integers of 128 queries times 25,000 candidates are 26 MB
-_IMAGES = 16  # encoded at once for matching
+_MEMORY = 512
+"""MiB for encoded rows, blocks of scores and what ranking them takes, see [`~hf_unimo.retrieval.stages.Stages`]."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def evaluate_retrieval(
         raise BadInputError(f"The number of candidates to re-rank is {top_k}; accepted are integers from 1 on.")
     notes = _check(adapter, data, allow_repeated)
     fold = fold_of_images(len(data), folds)
-    gallery, failed, found = _score(adapter, data, fold, stage, top_k, options)
+    gallery, failed, found, near_ties = _score(adapter, data, fold, stage, top_k, options)
+    notes += near_ties
     figures = _figures(found, options)
     sizes = np.bincount(gallery.image_of_text)
     size = f"; of each query the best {top_k}" if stage == "rerank" else ""
@@ -162,46 +165,75 @@ def _text(caption: str | TokenIds) -> Hashable:
 
 def _score(
     adapter: PairAdapter, data: Benchmark, fold: np.ndarray, stage: str, top_k: int, options: Options
-) -> tuple[_Gallery, list[tuple[int, str]], list[_Found]]:
-    """All that was scored, the rows that failed and why, and what each fold gave."""
-    numbers = [np.flatnonzero(fold == number) for number in range(fold[-1] + 1)]
-    if stage == "matching":
-        parts = [_match_all(adapter, data, rows, _named("matching", rows, data), options) for rows in numbers]
-        gallery = _gallery(data, np.concatenate([kept for kept, _, _ in parts]))
-        return gallery, [row for _, failed, _ in parts for row in failed], [found for _, _, found in parts]
-    image_features, kept, failed = run_rows(
-        "image-features", data, lambda row: row.image.open(), adapter.image_features, options
+) -> tuple[_Gallery, list[tuple[int, str]], list[_Found], list[str]]:
+    """All that was scored, the rows that failed and why, what each fold gave, and what should be said."""
+    whole = _gallery(data, np.arange(len(data)))
+    with _stages(adapter, data, whole, stage, options) as stages:
+        kept = stages.images
+        lost = np.setdiff1d(np.arange(fold[-1] + 1), fold[kept])
+        if len(lost):
+            number = np.count_nonzero(fold == lost[0])
+            raise BadInputError(f"None of the {number} images of fold {lost[0] + 1} could be used.")
+        # Texts of lost images are no candidates.
+        texts = np.flatnonzero(np.isin(whole.image_of_text, kept))
+        images_of = [np.flatnonzero(fold[kept] == number) for number in range(fold[-1] + 1)]
+        texts_of = [texts[fold[whole.image_of_text[texts]] == number] for number in range(fold[-1] + 1)]
+        galleries = [_gallery(data, kept[images]) for images in images_of]
+        name = {"rerank": f"matching-top-{top_k}"}.get(stage, stage)
+        name += f"-of-{len(galleries)}-folds" if len(galleries) > 1 else ""
+        if stage == "matching":
+            matches = stages.match(Candidates(texts_of, fold[kept]), name)
+            found = [_found_by_scores(matches, *one) for one in zip(galleries, images_of)]
+        else:
+            parts = list(zip(galleries, images_of, texts_of))
+            ranked = [_Ranked(stages, *one, top_k if stage == "rerank" else 0) for one in parts]
+            if stage == "rerank":
+                image_of_pair, text_of_pair = np.concatenate([one.pairs() for one in ranked], axis=1)
+                matches = stages.match(Candidates.of_pairs(image_of_pair, text_of_pair, len(kept)), name)
+                for one, scores in zip(
+                    ranked, np.split(matches.scores, np.cumsum([len(one.codes) for one in ranked]))
+                ):
+                    one.rerank(scores)
+            found = [one.found() for one in ranked]
+        notes = [] if stage == "contrastive" else _near_ties(matches)
+        return _gallery(data, kept), stages.failed, found, notes
+
+
+def _stages(adapter: PairAdapter, data: Benchmark, whole: _Gallery, stage: str, options: Options) -> Stages:
+    """All pictures and texts of the data, encoded, beside the blocks of other tasks."""
+    matching = stage != "contrastive"
+    place = options.blocks.folder
+    stages = Stages(
+        adapter,
+        whole.images,
+        whole.texts,
+        None if place is None else place / ("encoded" if matching else "features"),
+        data=data.split_hash,
+        open_picture=lambda row: row.image.open(),
+        matching=matching,
+        memory=_MEMORY,
+        block_size=options.block_size,
+        progress=options.blocks.progress,
     )
-    gallery = _gallery(data, kept)
-    # Texts of lost images are no candidates, so they are encoded anew if others were lost.
-    text_features = options.blocks.run(
-        f"text-features-{len(gallery.texts)}",
-        len(gallery.texts),
-        options.block_size,
-        lambda start, stop: {"values": adapter.text_features(gallery.texts[start:stop])},
-    )["values"]
-    found = []
-    for number, rows in enumerate(numbers):
-        images = fold[kept] == number
-        if not images.any():
-            raise BadInputError(f"None of the {len(rows)} images of fold {number + 1} could be used.")
-        texts = images[gallery.image_of_text]
-        ranked = _rank_all(
-            adapter,
-            _gallery(data, kept[images]),
-            image_features[images],
-            text_features[texts],
-            top_k if stage == "rerank" else 0,
-            _named(f"matching-top-{top_k}", rows, data),
-            options,
-        )
-        found.append(ranked)
-    return gallery, failed, found
+    options.blocks.claim()
+    try:
+        stages.encode()
+    except BaseException as error:
+        stages.close()
+        if isinstance(error, BadInputError):
+            options.blocks.forget(stages.folder.name)
+        raise
+    return stages
 
 
-def _named(name: str, rows: np.ndarray, data: Benchmark) -> str:
-    """What a computation over some of the rows is called where it is stored."""
-    return name if len(rows) == len(data) else f"{name}-of-{rows[0]}-to-{rows[-1]}"
+def _near_ties(matches: Matches) -> list[str]:
+    number = matches.near_ties
+    if not number:
+        return []
+    return [
+        f"Of {number} of {len(matches.candidates)} scored pairs the choice of grounded tokens is a near tie (at most "
+        f"{NEAR_TIE:g} apart): in another order of computation they may get others, and another score."
+    ]
 
 
 def _gallery(data: Benchmark, kept: np.ndarray) -> _Gallery:
@@ -211,37 +243,51 @@ def _gallery(data: Benchmark, kept: np.ndarray) -> _Gallery:
     return _Gallery(images, cast("list[str]", texts), image_of_text)
 
 
-def _rank_all(
-    adapter: PairAdapter,
-    gallery: _Gallery,
-    images: np.ndarray,
-    texts: np.ndarray,
-    top_k: int,
-    name: str,
-    options: Options,
-) -> _Found:
-    """By features, and by matching scores, stored as `name`, if `top_k`."""
-    texts_of = gallery.texts_of()
-    image_of = [np.array([image]) for image in gallery.image_of_text]
-    image_ranks, best_images = _contrastive_ranks(texts, images, image_of, top_k)
-    text_ranks, best_texts = _contrastive_ranks(images, texts, texts_of, top_k)
-    if not top_k:
-        return _Found(_best(image_ranks), _best(text_ranks), _chance(gallery))
-    number = len(texts)
-    queries = np.arange(len(images))[:, None] * number + best_texts
-    pairs = np.unique(np.concatenate([queries.ravel(), (best_images * number + np.arange(number)[:, None]).ravel()]))
-    scores = _match_pairs(adapter, gallery, pairs, name, options)
+class _Ranked:
+    """
+    A gallery ranked by features, in both directions.
 
-    def score(codes: np.ndarray) -> np.ndarray:
-        return scores[np.searchsorted(pairs, codes)]
+    Args:
+        stages ([`Stages`]): With the encoded rows.
+        gallery ([`_Gallery`]): Its
+        images, texts: places of images and numbers of texts there, in ascending order.
+        top_k (`int`): Candidates of a query that are to be ordered anew.
+    """
 
-    for text in range(number):
-        found = score(best_images[text] * number + text)
-        _rerank(image_ranks[text], image_of[text], best_images[text], found)
-    for image in range(len(images)):
-        found = score(image * number + best_texts[image])
-        _rerank(text_ranks[image], texts_of[image], best_texts[image], found)
-    return _Found(_best(image_ranks), _best(text_ranks), _chance(gallery))
+    def __init__(self, stages: Stages, gallery: _Gallery, images: np.ndarray, texts: np.ndarray, top_k: int):
+        self.gallery, self.images, self.texts = gallery, images, texts
+        self.image_of = [np.array([image]) for image in gallery.image_of_text]
+        self.texts_of = gallery.texts_of()
+        of_images = stages.image_store.matrix("features")[images]
+        of_texts = stages.text_store.matrix("features")[texts]
+        self.image_ranks, self.best_images = _contrastive_ranks(of_texts, of_images, self.image_of, top_k)
+        self.text_ranks, self.best_texts = _contrastive_ranks(of_images, of_texts, self.texts_of, top_k)
+        number = len(texts)
+        of_queries = np.arange(len(images))[:, None] * number + self.best_texts
+        of_candidates = self.best_images * number + np.arange(number)[:, None]
+        self.codes = np.unique(np.concatenate([of_queries.ravel(), of_candidates.ravel()]))
+
+    def pairs(self) -> np.ndarray:
+        """Images and texts, as the stages number them, of the candidates, `(2, pairs)`."""
+        image_of_pair, text_of_pair = np.divmod(self.codes, len(self.texts))
+        return np.stack([self.images[image_of_pair], self.texts[text_of_pair]])
+
+    def rerank(self, scores: np.ndarray) -> None:
+        """Orders the candidates by scores, those of `pairs`."""
+        number = len(self.texts)
+
+        def score(codes: np.ndarray) -> np.ndarray:
+            return scores[np.searchsorted(self.codes, codes)]
+
+        for text in range(number):
+            found = score(self.best_images[text] * number + text)
+            _rerank(self.image_ranks[text], self.image_of[text], self.best_images[text], found)
+        for image in range(len(self.images)):
+            found = score(image * number + self.best_texts[image])
+            _rerank(self.text_ranks[image], self.texts_of[image], self.best_texts[image], found)
+
+    def found(self) -> _Found:
+        return _Found(_best(self.image_ranks), _best(self.text_ranks), _chance(self.gallery))
 
 
 def _contrastive_ranks(
@@ -250,8 +296,8 @@ def _contrastive_ranks(
     """For each query the ranks of its right candidates, and the numbers of its `top_k`, in ascending order."""
     found, best = [], []
     top_k = min(top_k, len(candidates))
-    for start in range(0, len(queries), _QUERIES):
-        ranked = ranks(queries[start : start + _QUERIES] @ candidates.T)
+    for start, scores in products(queries, candidates, _MEMORY * 2**20 // 2):
+        ranked = ranks(scores)
         found += [row[right[start + offset]] for offset, row in enumerate(ranked)]
         best.append(np.nonzero(ranked <= top_k)[1].reshape(len(ranked), top_k))
     return found, np.concatenate(best)
@@ -268,53 +314,21 @@ def _best(found: Sequence[np.ndarray]) -> np.ndarray:
     return np.array([row.min() for row in found])
 
 
-def _match_pairs(
-    adapter: PairAdapter, gallery: _Gallery, pairs: np.ndarray, name: str, options: Options
-) -> np.ndarray:
-    """Scores of pairs, given as image * texts + text in ascending order; a few images are encoded at a time."""
-    image_of_pair, text_of_pair = np.divmod(pairs, len(gallery.texts))
-    starts = np.searchsorted(image_of_pair, np.arange(len(gallery.images) + 1))
-
-    def compute(start: int, stop: int) -> Mapping[str, np.ndarray]:
-        chosen = slice(starts[start], starts[stop])
-        texts = cast("list[str]", [gallery.texts[text] for text in text_of_pair[chosen]])
-        images = [row.image.open() for row in gallery.images[start:stop]]
-        return {"values": adapter.match(images, image_of_pair[chosen] - start, texts)}
-
-    return options.blocks.run(name, len(gallery.images), _IMAGES, compute)["values"]
-
-
-def _match_all(
-    adapter: PairAdapter, data: Benchmark, rows: np.ndarray, name: str, options: Options
-) -> tuple[np.ndarray, list[tuple[int, str]], _Found]:
-    """
-    By scores of all pairs of some rows: those that were scored, those that failed, and what they gave. Texts of
-    images that are lost are scored and dropped.
-    """
-    whole = _gallery(data, rows)
-
-    def compute(images: list[Image.Image]) -> np.ndarray:
-        pairs = np.repeat(np.arange(len(images)), len(whole.texts))
-        return adapter.match(images, pairs, whole.texts * len(images)).reshape(len(images), -1)
-
-    few = replace(options, block_size=_IMAGES, batch_size=_IMAGES)
-    scores, kept, failed = run_rows(name, whole.images, lambda row: row.image.open(), compute, few)
-    gallery = _gallery(data, rows[kept])
-    found = _Found(*_ranks_by_scores(gallery, scores[:, np.isin(whole.image_of_text, kept)]), _chance(gallery))
-    return rows[kept], [(int(rows[number]), reason) for number, reason in failed], found
-
-
-def _ranks_by_scores(gallery: _Gallery, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _found_by_scores(matches: Matches, gallery: _Gallery, images: np.ndarray) -> _Found:
+    """Of a gallery all pairs of which were scored."""
+    start, stop = matches.candidates.offsets[[images[0], images[-1] + 1]]
+    scores = matches.scores[start:stop].reshape(len(images), -1)
+    at_once = rows_at_once(max(scores.shape), _MEMORY * 2**20 // 2)
     image_ranks, text_ranks = [], []
-    for start in range(0, len(gallery.texts), _QUERIES):
-        part = slice(start, start + _QUERIES)
+    for begin in range(0, len(gallery.texts), at_once):
+        part = slice(begin, begin + at_once)
         ranked = ranks(scores[:, part].T)
         image_ranks.append(ranked[np.arange(len(ranked)), gallery.image_of_text[part]])
     texts_of = gallery.texts_of()
-    for start in range(0, len(gallery.images), _QUERIES):
-        ranked = ranks(scores[start : start + _QUERIES])
-        text_ranks += [row[texts_of[start + offset]].min() for offset, row in enumerate(ranked)]
-    return np.concatenate(image_ranks), np.array(text_ranks)
+    for begin in range(0, len(images), at_once):
+        ranked = ranks(scores[begin : begin + at_once])
+        text_ranks += [row[texts_of[begin + offset]].min() for offset, row in enumerate(ranked)]
+    return _Found(np.concatenate(image_ranks), np.array(text_ranks), _chance(gallery))
 
 
 def _figures(found: Sequence[_Found], options: Options) -> dict[str, Figure]:

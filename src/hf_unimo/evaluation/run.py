@@ -14,8 +14,10 @@ from transformers import PreTrainedModel
 
 from ..data.benchmarks.rows import Benchmark
 from ..errors import BadInputError
-from .adapters import HEADS, check_task, pair_adapter
-from .blocks import Blocks, weights_digest
+from ..retrieval.adapters import pair_adapter
+from ..retrieval.digest import weights_digest
+from .adapters import HEADS, check_task
+from .blocks import Blocks
 from .captioning import evaluate_captioning
 from .heads import evaluate_head
 from .measuring import Options

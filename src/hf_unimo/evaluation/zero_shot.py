@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..data.benchmarks.rows import Benchmark, ImageLabelRow
 from ..errors import BadInputError
-from .adapters import PairAdapter
+from ..retrieval.adapters import PairAdapter
 from .measuring import Options, check_texts, count_truncated, finish, intervals, run_rows, start_protocol
 from .prompts import PROMPT_SETS, check_prompts
 from .protocol import Result

@@ -16,8 +16,9 @@ from transformers import GenerationConfig, Pipeline
 from transformers.pipelines.base import PipelineException
 
 from ..config_tree import check_known, fit, override_key, shown
+from ..data.buckets import bucketed
 from ..errors import BadInputError, unknown_name
-from ..evaluation.adapters import Texts, load_model, preprocessing
+from ..retrieval.adapters import Texts, load_model, preprocessing
 from . import FAMILIAR_NAMES, pipeline
 from . import TASKS as OUR_TASKS
 from .base import tasks_of
@@ -100,6 +101,8 @@ _ACCEPTED = {
     "several": "a list of texts",
     "either": "a text or a list of texts",
 }
+_WINDOW = 16
+"""Batches whose rows are sorted by length among themselves: no line waits for more rows than these."""
 _FAILURES = (ValueError, TypeError, IndexError, RuntimeError, PipelineException)
 """What the pipelines of transformers raise for a row that they cannot take."""
 
@@ -302,6 +305,9 @@ def predict(
     """
     One line a row, in order: `{"row", the row's own inputs, "answer"}`, or `{"row", "error"}` for one that fails.
 
+    Rows whose texts are as long share a batch, so a line can come up to 15 batches later than in the rows' order; with
+    `batch_size=1` each comes at once.
+
     Args:
         pipe (`Pipeline`): For the task.
         task (`str`): A key of `TASKS`.
@@ -314,28 +320,61 @@ def predict(
         BadInputError: If the memory of the device does not suffice.
     """
     settings = dict(settings or {})
-    for start in range(0, len(rows), batch_size):
-        chunk = rows[start : start + batch_size]
+    window = batch_size * (_WINDOW if batch_size > 1 and _pads_texts(pipe, task) else 1)
+    for start in range(0, len(rows), window):
+        part = rows[start : start + window]
+        lengths = [_length(pipe, task, row) if window > batch_size else 0 for _, row in part]
         lines: dict[int, dict[str, Any]] = {}
-        ready: dict[int, Row] = {}
-        for number, row in chunk:
-            try:
-                ready[number] = _prepared(pipe, task, row, Path(folder), settings)
-            except BadInputError as error:
-                lines[number] = _failed(number, row, error)
+        waiting = [number for number, _ in reversed(part)]
+        for batch in bucketed(lengths, batch_size):
+            lines |= _lines(pipe, task, [part[place] for place in batch], Path(folder), settings, batch_size)
+            while waiting and waiting[-1] in lines:
+                yield lines.pop(waiting.pop())
+
+
+def _lines(
+    pipe: Pipeline,
+    task: str,
+    rows: Sequence[tuple[int, Row]],
+    folder: Path,
+    settings: Mapping[str, Any],
+    batch_size: int,
+) -> dict[int, dict[str, Any]]:
+    """The lines of the rows of one batch, by their numbers."""
+    lines: dict[int, dict[str, Any]] = {}
+    ready: dict[int, Row] = {}
+    for number, row in rows:
         try:
-            answers: Sequence[Any] = _ask(pipe, task, list(ready.values()), settings, batch_size)
-        except _FAILURES as error:
-            _refuse_fatal(error, batch_size)
-            answers = [_ask_one(pipe, task, row, settings, batch_size) for row in ready.values()]
-        given = dict(chunk)
-        for number, answer in zip(ready, answers, strict=True):
-            if isinstance(answer, Exception):
-                lines[number] = _failed(number, given[number], answer)
-                continue
-            names = _names_of_pictures(task, given[number], ready[number])
-            lines[number] = {"row": number, **given[number], "answer": _plain(answer, names)}
-        yield from (lines[number] for number, _ in chunk)
+            ready[number] = _prepared(pipe, task, row, folder, settings)
+        except BadInputError as error:
+            lines[number] = _failed(number, row, error)
+    try:
+        answers: Sequence[Any] = _ask(pipe, task, list(ready.values()), settings, batch_size)
+    except _FAILURES as error:
+        _refuse_fatal(error, batch_size)
+        answers = [_ask_one(pipe, task, row, settings, batch_size) for row in ready.values()]
+    given = dict(rows)
+    for number, answer in zip(ready, answers, strict=True):
+        if isinstance(answer, Exception):
+            lines[number] = _failed(number, given[number], answer)
+            continue
+        names = _names_of_pictures(task, given[number], ready[number])
+        lines[number] = {"row": number, **given[number], "answer": _plain(answer, names)}
+    return lines
+
+
+def _pads_texts(pipe: Pipeline, task: str) -> bool:
+    """Whether texts of several rows share a batch, and their padding does not count."""
+    inputs = TASKS[task]
+    shared = not inputs.alone and any(inputs.kinds[name] == "one" for name in inputs.texts)
+    return shared and not getattr(pipe.model.config, "official_padding", False)
+
+
+def _length(pipe: Pipeline, task: str, row: Row) -> int:
+    """Of the texts of a row, in tokens."""
+    assert pipe.tokenizer is not None
+    texts = [row[name] for name in TASKS[task].texts if name in row]
+    return len(pipe.tokenizer(*texts, verbose=False)["input_ids"]) if texts else 0
 
 
 def _prepared(pipe: Pipeline, task: str, row: Row, folder: Path, settings: Mapping[str, Any]) -> Row:

@@ -17,7 +17,6 @@ from ..data.collator import read_augmentation
 from ..data.schedule import Schedule, Source
 from ..data.task_collators import RowSource, TaskCollator
 from ..errors import BadInputError
-from ..evaluation.adapters import Texts
 from ..evaluation.captioning import generation_settings
 from ..evaluation.measuring import Options
 from ..evaluation.protocol import Result, merge_into_card, write_results
@@ -27,6 +26,7 @@ from ..files import check_destination, public_command, public_path, staged_direc
 from ..models import FAMILIES
 from ..models.registry import Family
 from ..objectives import ranks
+from ..retrieval.adapters import Texts
 from .arguments import ScheduledTrainingArguments, make_arguments
 from .finetune_card import finetune_card
 from .finetune_config import FinetuneConfig, load_finetune_config
