@@ -468,6 +468,7 @@ def drop_weight(folder):
         (lambda folder: (folder / "config.json").write_text("[" * 100_000), "cannot be read as JSON"),
         (lambda folder: (folder / "config.json").write_text("[]"), "must hold a JSON object, but holds a list"),
         (lambda folder: set_json(folder, model_type="bert"), "model_type 'bert'; known: unimo2"),
+        (lambda folder: set_json(folder, quantization_config={"quant_method": "torchao"}), "is quantised; accepted"),
         (lambda folder: set_json(folder, num_grounded_tokens="many"), "not a valid configuration: .*expected int"),
         (lambda folder: set_json(folder, architectures=["BertModel"]), "architecture BertModel; known: Unimo2Model,"),
         (

@@ -192,6 +192,10 @@ def read_saved_model(folder: str | os.PathLike) -> SavedModel:
         raise BadInputError(
             f"{folder / CONFIG_NAME} has model_type {values.get('model_type')!r}; known: {', '.join(FAMILIES)}."
         )
+    if values.get("quantization_config"):
+        raise BadInputError(
+            f"{folder} is quantised; accepted are models of whole weights, which whoever loads them can quantise."
+        )
     with _configuration_errors(folder):
         config = family.config.from_dict(values)  # type: ignore[attr-defined]
     weight_files, shapes = _read_weights(folder)

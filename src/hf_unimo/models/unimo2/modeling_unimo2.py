@@ -2387,6 +2387,16 @@ class Unimo2ForConditionalGeneration(Unimo2LanguageHeadModel, GenerationMixin):
             **kwargs,
         )
 
+    def _expand_inputs_for_generation(self, expand_size=1, is_encoder_decoder=False, input_ids=None, **model_kwargs):
+        # Beams of a row share its image, which is encoded once.
+        pixel_values = model_kwargs.pop("pixel_values", None)
+        if expand_size > 1 and pixel_values is not None and model_kwargs.get("image_index") is None:
+            model_kwargs["image_index"] = torch.arange(len(pixel_values), device=pixel_values.device)
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(
+            expand_size, is_encoder_decoder, input_ids, **model_kwargs
+        )
+        return input_ids, model_kwargs | ({} if pixel_values is None else {"pixel_values": pixel_values})
+
     def _prepare_cache_for_generation(self, generation_config, model_kwargs, *args, **kwargs) -> None:
         if generation_config.cache_implementation not in (None, "dynamic"):
             raise ValueError(_CACHE_REFUSED.format(generation_config.cache_implementation))
