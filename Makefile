@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-fast lint format clean
+.PHONY: demo test test-fast bench lint format clean
 
 # Rebuilt when the dependencies change. --no-build-isolation keeps the build inside the environment's own setuptools.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -23,6 +23,12 @@ test: $(VENV)/.installed lint
 
 test-fast: $(VENV)/.installed
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+# On an idle machine, about a quarter of an hour: the table and the profile of docs/speed.md
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --profile
+	$(BIN)/python -m benchmarks --pages
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
