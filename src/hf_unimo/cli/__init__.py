@@ -21,8 +21,10 @@ COMMANDS = {
     "pretrain": "train a model on pairs, images and texts, as a YAML file says",
     "finetune": "train a model for one task: retrieval, captions, questions, entailment, classes, masked words",
     "evaluate": "measure a model: retrieval, zero-shot, fine-tuned heads; figures with intervals and their protocol",
+    "index": "search in own pictures: encode them once, add to them, find them by text or picture",
     "predict": "answer with a model: one row by options or many by a file, any task, one line of JSON a row",
     "export": "write a complete model repository: weights, processor, code, card",
+    "export-onnx": "write a saved model as ONNX graphs: encoders, fusion stage, whole model",
     "push": "push a saved model or an exported repository to the Hub",
 }
 """Command name (the file in this folder, with `_` for `-`) -> its one-line summary."""
