@@ -688,17 +688,17 @@ def _blind_blocks(
     """
     num_image, num_grounded, num_text = lengths
     first_text, total = num_image + num_grounded, num_image + num_grounded + num_text
-    places = (
-        (slice(0, 1), None, slice(1, 2))
-        if class_rows
-        else (slice(0, num_image), slice(num_image, first_text), slice(first_text, total))
-    )
+    # Image, grounded and text tokens; their queries, the keys these see, and whether any of these may be padding.
+    queries = slice(0, num_image), slice(num_image, first_text), slice(first_text, total)
     seen = slice(0, first_text), slice(0, total), slice(num_image, total)
-    padded = grounded_masked, True, True  # an image has no padding
+    padded = grounded_masked, True, True
+    parts = (0, 1, 2)
+    if class_rows:
+        parts, queries = (0, 2), (slice(0, 1), None, slice(1, 2))
+    # By number: asking whether a slice is None would make `torch.compile` take its ends for constants.
     return [
-        (queries, seen[part], keys[:, None, None, seen[part]] if keys is not None and padded[part] else None)
-        for part, queries in enumerate(places)
-        if queries is not None
+        (queries[part], seen[part], keys[:, None, None, seen[part]] if keys is not None and padded[part] else None)
+        for part in parts
     ]
 
 
