@@ -1,5 +1,8 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""Rounds over all cases: each round has every case once, so that what disturbs the machine hits all alike."""
+"""
+Rounds over all cases: each round has every case once, so that what disturbs the machine hits all alike. The limit, to
+which cases are compared, is taken right before and right after each of them.
+"""
 
 import datetime
 import hashlib
@@ -94,7 +97,7 @@ def run_rounds(
 
     Returns:
         `dict`: `setup`, `flops` (case -> operations of a run), `rounds` (a list of `date`, `load`, `samples`: case ->
-        figures), `ended` (`date`, `load`).
+        figures, among them `limit`: operations per second of the matrix products around it), `ended` (`date`, `load`).
 
     Raises:
         BadInputError: If the partial file cannot be read.
@@ -119,12 +122,24 @@ def run_rounds(
                 if flops is not None:
                     result["flops"][case.name] = flops
     folder.mkdir(parents=True, exist_ok=True)
+    limits = {case.dtype: case for case in cases if case.section == "limit"}
     while len(result["rounds"]) < rounds:
         done = len(result["rounds"])
         found = {"date": _now(), "load": os.getloadavg()[0], "samples": {}}
         due = [case for case in cases if _in_round(case, done)]
+        before: dict[str, float] = {}
         for number, case in enumerate(due, 1):
-            found["samples"][case.name] = figures = measure(case, device)
+            limit = limits.get(case.dtype) if case.flops_of != "-" else None
+            if limit is not None and not before:
+                before = {limit.dtype: _rate(limit, device)}
+            figures = measure(case, device)
+            if limit is not None:
+                after = _rate(limit, device)
+                figures["limit"] = (before.get(limit.dtype, after) + after) / 2
+                before = {limit.dtype: after}
+            else:
+                before = {}
+            found["samples"][case.name] = figures
             tell(f"round {done + 1}/{rounds}, {number}/{len(due)}: {case.name}: {figures['seconds']:.2f} s")
         result["rounds"].append(found)
         result["ended"] = {"date": _now(), "load": os.getloadavg()[0]}
@@ -153,6 +168,12 @@ def read(path: Path) -> dict:
 def to_json(result: dict) -> str:
     """As it is written."""
     return json.dumps(result, indent=1, allow_nan=False) + "\n"
+
+
+def _rate(limit: Case, device: torch.device) -> float:
+    """Operations per second of the matrix products, now."""
+    found = measure(limit, device)
+    return found["flops"] / found["seconds"]
 
 
 def _in_round(case: Case, done: int) -> bool:

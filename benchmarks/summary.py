@@ -18,7 +18,7 @@ class Row:
         flops (`float`, *optional*): Operations of a run.
         ratio (`float`, *optional*): Items per second relative to `relative_to`.
         relative_to (`str`): The row whose ratio is 1.
-        share (`float`, *optional*): Operations per second relative to the matrix products of its type.
+        share (`float`, *optional*): Operations per second relative to the matrix products of its type around it.
         figures (`dict[str, float]`): Medians of whatever else was measured.
     """
 
@@ -51,17 +51,12 @@ def summarize(result: dict) -> dict[str, Row]:
     """Name of a case -> its row, in the order of a round. Cases without a round have none."""
     cases = result["setup"]["cases"]
     medians = {name: _medians(_samples(result, name)) for name in cases if _samples(result, name)}
-    limits = {
-        case["dtype"]: medians[name]["flops"] / medians[name]["seconds"]
-        for name, case in cases.items()
-        if case["section"] == "limit" and name in medians
-    }
     rows = {}
     for name, found in medians.items():
         case, samples = cases[name], _samples(result, name)
         seconds = [sample["seconds"] for sample in samples]
         flops = result["flops"].get(case["flops_of"] or name, found.get("flops"))
-        limit, base = limits.get(case["dtype"]), case["relative_to"]
+        base = case["relative_to"]
         ratio = None
         if base in medians:
             ratio = case["items"] / found["seconds"] / (cases[base]["items"] / medians[base]["seconds"])
@@ -77,10 +72,16 @@ def summarize(result: dict) -> dict[str, Row]:
             flops=flops,
             ratio=ratio,
             relative_to=base,
-            share=flops / found["seconds"] / limit if flops and limit else None,
-            figures={key: value for key, value in found.items() if key not in ("seconds", "flops")},
+            share=_share(flops, samples),
+            figures={key: value for key, value in found.items() if key not in ("seconds", "flops", "limit")},
         )
     return rows
+
+
+def _share(flops: float | None, samples: list[dict[str, float]]) -> float | None:
+    """Median over the rounds of operations per second, relative to the matrix products right before and after."""
+    shares = [flops / sample["seconds"] / sample["limit"] for sample in samples if flops and "limit" in sample]
+    return statistics.median(shares) if shares else None
 
 
 def _samples(result: dict, name: str) -> list[dict[str, float]]:

@@ -51,9 +51,9 @@ def result():
                 "load": 0.1,
                 "samples": {
                     "products": {"seconds": seconds / 4, "flops": 1000.0},
-                    "one": {"seconds": seconds, "late over early": seconds},
-                    "two": {"seconds": seconds},
-                    "two, compiled": {"seconds": seconds / 2},
+                    "one": {"seconds": seconds, "late over early": seconds, "limit": 4000 / seconds},
+                    "two": {"seconds": seconds, "limit": 4000 / seconds},
+                    "two, compiled": {"seconds": seconds / 2, "limit": 4000 / seconds},
                 },
             }
             for seconds in (1.0, 2.0, 9.0)

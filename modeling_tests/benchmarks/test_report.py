@@ -26,7 +26,7 @@ def whole(size=SMALLEST, **cases):
     found["setup"]["cases"] |= cases
     for turn in found["rounds"]:
         turn["samples"]["products"]["inner products"] = 3e9
-        turn["samples"] |= {name: {"seconds": 0.5} for name in cases}
+        turn["samples"] |= {name: {"seconds": 0.5, "limit": 2000.0} for name in cases}
     return found
 
 

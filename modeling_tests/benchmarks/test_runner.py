@@ -2,6 +2,7 @@
 """Rounds are interleaved, kept one by one, and gone on with."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -48,6 +49,21 @@ def stop_at(line):
             raise Stopped
 
     return tell
+
+
+def test_the_limit_is_taken_before_and_after_each_case(tmp_path):
+    log, limit = [], {"section": "limit", "dtype": "fp32", "flops_of": "-", "warm_up": False}
+    figures = {"seconds": 2.0, "flops": 10.0}
+    cases = [
+        case("products", log, figures, **limit),
+        *(case(name, log, dtype="fp32", flops_of="products") for name in ("one", "two")),
+        case("loading", log, dtype="fp32", flops_of="-"),
+    ]
+    cases = [replace(one, warm_up=False) for one in cases]
+    (turn,) = run_rounds(cases, setup(SMALLEST, torch.device("cpu"), cases, ""), 1, tmp_path, "cpu")["rounds"]
+    assert log == ["products", "products", "one", "products", "two", "products", "loading"]
+    found = {name: sample.get("limit") for name, sample in turn["samples"].items()}
+    assert found == {"products": None, "one": 5.0, "two": 5.0, "loading": None}
 
 
 def test_an_interrupted_run_keeps_whole_rounds_and_is_gone_on_with(tmp_path):
