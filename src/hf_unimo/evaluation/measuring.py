@@ -15,6 +15,7 @@ from ..data.images import BadRowError
 from ..errors import BadInputError
 from ..files import public_text
 from ..retrieval.adapters import Pictures, Texts
+from ..retrieval.stages import all_or_one_by_one
 from .blocks import Blocks
 from .bootstrap import Figure, with_intervals
 from .protocol import Protocol, Result, versions
@@ -88,10 +89,10 @@ def run_rows(
                     numbers.append(number)
                 except BadRowError as error:
                     failed.append((number, str(error)))
-            found, refused = _apply(function, items) if items else (np.zeros(0, np.float32), {})
+            found, refused = all_or_one_by_one(function, items)
             failed += [(numbers[place], reason) for place, reason in refused.items()]
             kept += [number for place, number in enumerate(numbers) if place not in refused]
-            values += [found] if len(found) else []
+            values += [part for part in found if len(part)]
         order = np.argsort(np.array(kept, dtype=np.int64))
         return {
             "values": np.concatenate(values)[order] if values else np.zeros(0, np.float32),
@@ -106,22 +107,6 @@ def run_rows(
         options.blocks.forget(name)  # pictures that are repaired shall be read again
         raise BadInputError(f"None of the {len(rows)} rows could be used; of the first: {failures[0][1]}.")
     return found["values"], found["kept"], failures
-
-
-def _apply(function: Callable[[list[Any]], np.ndarray], items: list[Any]) -> tuple[np.ndarray, dict[int, str]]:
-    """All at once, or if a processor refuses something, one by one to find out what."""
-    try:
-        return function(items), {}
-    except BadInputError:
-        raise
-    except ValueError:
-        values, refused = [], {}
-        for place, item in enumerate(items):
-            try:
-                values.append(function([item]))
-            except ValueError as error:
-                refused[place] = " ".join(str(error).split())
-        return np.concatenate(values) if values else np.zeros(0, np.float32), refused
 
 
 def check_texts(texts: Sequence[str], data: Benchmark) -> None:

@@ -180,8 +180,6 @@ def _check_can_be_exported(saved: SavedModel) -> None:
             f"{saved.folder} holds a {saved.head.__name__}, which writes word by word with a cache that these graphs "
             "do not hold; accepted are the family's other classes."
         )
-    if getattr(saved.config, "quantization_config", None) is not None:
-        raise BadInputError(f"{saved.folder} holds quantised weights; accepted are weights that are plain numbers.")
 
 
 def _modalities(saved: SavedModel, asked: Sequence[str] | None) -> tuple[str, ...]:
