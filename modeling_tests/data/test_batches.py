@@ -2,6 +2,7 @@
 """`Batches`, `StreamedBatches`, `train_loader`, `evaluation_batches`: order, ranks, resumption, bad rows."""
 
 import io
+import itertools
 import json
 import logging
 from collections import Counter
@@ -279,7 +280,65 @@ def test_streams_resumed_equal_uninterrupted(sampler, num_workers):
                 assert_equal(batch, expected)
         assert states == before.stream_states
         if num_workers == 0:
-            assert all(item >= before.stream_states["s"]["next"][0] for item in sources[1].seen)
+            first = before.stream_states["s"][0] or {"next": [0]}
+            assert all(item >= first["next"][0] for item in sources[1].seen)
+
+
+@pytest.mark.parametrize("sampler", ["weighted", "accumulating"])
+@pytest.mark.parametrize("begun, resumed", [(2, 0), (2, 2), (2, 3), (3, 2), (0, 2)])
+def test_streams_begun_and_resumed_with_any_number_of_workers(sampler, begun, resumed):
+    """How many have begun decides the batches, and how many go on nothing."""
+    schedule = schedule_of(mixed(), sampler=sampler)
+    whole = list(loader(mixed(), schedule, num_workers=begun))
+    assert [batch["info"].index for batch in whole] == list(range(len(whole)))
+    alone = StreamedBatches(mixed(), schedule, numbers, batch_size=4, num_readers=max(1, begun))
+    for batch, expected in zip(alone, whole, strict=True):
+        assert_equal(batch, expected)
+    for start in (1, 4, 11):
+        states = json.loads(json.dumps(whole[start - 1]["info"].stream_states))
+        assert all(len(of_readers) == max(1, begun) for of_readers in states.values())
+        found = loader(mixed(), schedule, start_batch=start, stream_states=states, num_workers=resumed)
+        assert len(found) == len(whole) - start
+        for batch, expected in zip(found, whole[start:], strict=True):
+            assert_equal(batch, expected)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("sampler", ["alternating", "accumulating"])
+def test_readers_of_ranks_and_workers_share_the_rows(sampler, num_workers):
+    """2 ranks of 2 workers: four readers, each with its share, whatever the order of the sources is."""
+    sources = [Stream("s", count=1000), Stream("t", count=1000)]
+    schedule = schedule_of(sources, sampler=sampler, steps=8)
+    drawn = {"s": [], "t": []}
+    for rank in range(2):
+        # Without workers the readers are told by the states.
+        states = {name: [{"next": [2 * rank]}, {"next": [2 * rank + 1]}] for name in drawn}
+        options = {"num_workers": 2} if num_workers else {"stream_states": states}
+        for batch in loader(sources, schedule, rank=rank, world_size=2, **options):
+            drawn[batch["info"].source] += batch["items"][:, 0].tolist()
+    for items in drawn.values():
+        # Each reader has read the rows r, r + 4, r + 8, ... from the beginning on: nothing twice, nothing left out.
+        assert sorted(items) == list(range(len(items))) and len(items) >= 32
+
+
+def test_batches_of_workers_hardly_wait_for_their_turn():
+    sources = [Rows("a"), Stream("s", count=50), Stream("t", count=9)]
+    batches = StreamedBatches(sources, schedule_of(sources, steps=600), numbers, batch_size=1, num_readers=4)
+    shares = [[], [], [], []]
+    for batch in batches:
+        _, _, drawn = batches.place(batch["info"].index)
+        shares[drawn % 4].append(batch)
+    given = 0
+
+    def as_a_loader_gives_them():
+        nonlocal given
+        for turn in itertools.zip_longest(*shares):
+            for batch in filter(None, turn):
+                given += 1
+                yield batch
+
+    waiting = [given - number for number, _ in enumerate(batches.in_order(as_a_loader_gives_them()), start=1)]
+    assert len(waiting) == 600 and max(waiting) <= 4 * len(sources)
 
 
 def test_states_are_those_after_their_batch():
@@ -287,7 +346,9 @@ def test_states_are_those_after_their_batch():
     drawn = Counter()
     for batch in list(loader([Stream("s", count=50), Stream("t")], schedule_of([Stream("s"), Stream("t")]))):
         drawn[batch["info"].source] += 4
-        assert batch["info"].stream_states == {"s": {"next": [drawn["s"]]}, "t": {"next": [drawn["t"]]}}
+        assert batch["info"].stream_states == {
+            name: [{"next": [drawn[name]]} if name in drawn else None] for name in ("s", "t")
+        }
         assert batch["items"][:, 0].tolist() == [
             item % (50 if batch["info"].source == "s" else 20)
             for item in range(drawn[batch["info"].source] - 4, drawn[batch["info"].source])
@@ -451,7 +512,8 @@ def test_bad_options(options, expected):
 @pytest.mark.parametrize(
     "options, expected",
     [
-        ({"num_workers": 2}, "'s' is a stream.*0 and 1"),
+        ({"start_batch": 3, "stream_states": {"s": [None], "t": [None] * 2}}, "do not belong together"),
+        ({"start_batch": 3, "stream_states": {"s": {}, "t": {}}}, "do not belong together"),
         ({"start_batch": 3}, "without the state of stream 's'"),
         ({"start_batch": 3, "stream_states": {"s": {}}}, "without the state of stream 't'"),
         ({"stream_states": {"a": {}}}, "of this run are: s, t"),
@@ -467,8 +529,11 @@ def test_bad_use(monkeypatch):
     with pytest.raises(BadInputError, match="'s' is a stream"):
         Batches(mixed(), schedule_of(mixed()), numbers, batch_size=2)
     streamed = StreamedBatches(mixed(), schedule_of(mixed()), numbers, batch_size=2)
-    with monkeypatch.context() as patch, pytest.raises(BadInputError, match=r"2 worker processes .* use one"):
-        patch.setattr("hf_unimo.data.batches.get_worker_info", lambda: SimpleNamespace(num_workers=2))
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(BadInputError, match="cannot share 1 readers"),
+    ):
+        patch.setattr("hf_unimo.data.batches.get_worker_info", lambda: SimpleNamespace(id=0, num_workers=2))
         next(iter(streamed))
     with pytest.raises(BadInputError, match="from 1 on"):
         evaluation_batches(Rows("a"), numbers, 0)
@@ -500,10 +565,10 @@ def opened(tmp_path_factory):
     return [open_source(option, folder=folder) for option in options]
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
 def test_real_sources_resumed_equal_uninterrupted(opened, real_collator, num_workers):
     schedule = Schedule([Source("pairs", "pairs", rows=9), Source("text", "text")], 10, 1, "alternating")
-    whole = list(loader(opened, schedule, real_collator))
+    whole = list(loader(opened, schedule, real_collator, num_workers=num_workers))
     bad_rows = {bad for batch in whole for bad in batch["info"].bad_rows}
     assert [(source, place) for source, place, _ in bad_rows] == [("pairs", "row 4 (4.png)")]
     assert not any("row 4 (4.png)" in batch["info"].places for batch in whole)

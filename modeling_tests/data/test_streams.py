@@ -1,11 +1,13 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """`StreamReader`: shuffled and shared out without loss, and resumed to the row."""
 
+import io
 import json
+import tarfile
 
 import datasets
 import pytest
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from hf_unimo.data.images import BadRowError
 from hf_unimo.data.schedule import random_state
@@ -50,6 +52,19 @@ def images(folder):
     return {"path": "images", "kind": "images"}
 
 
+def tar(folder, files=1):
+    """As `json_files`, with a picture's place beside each text."""
+    numbers = iter(range(ROWS))
+    for file in range(files):
+        with tarfile.open(folder / f"{file}.tar", "w") as shard:
+            for n in numbers if file == files - 1 else [next(numbers) for _ in range(1 + 3 * file)]:
+                for name, content in ((f"{n}.jpg", b"not read"), (f"{n}.txt", str(n).encode())):
+                    header = tarfile.TarInfo(name)
+                    header.size = len(content)
+                    shard.addfile(header, io.BytesIO(content))
+    return {"path": f"{{0..{files - 1}}}.tar"}
+
+
 STREAMS = {
     "json": lambda folder: json_files(folder, 1),
     "json, 4 files": lambda folder: json_files(folder, 4),
@@ -58,6 +73,8 @@ STREAMS = {
     "csv": csv,
     "saved": saved,
     "images": images,
+    "tar": tar,
+    "tar, 4 files": lambda folder: tar(folder, 4),
 }
 
 
@@ -145,6 +162,21 @@ def test_blocks(tmp_path):
     assert unshuffled == [str(n) for n in range(ROWS)]
 
 
+@pytest.mark.parametrize("name", ["json", "tar"])
+def test_a_block_ends_when_it_is_full(tmp_path, monkeypatch, name):
+    """However large the rows of a stranger are: a row of these has one or two bytes."""
+    monkeypatch.setattr("hf_unimo.data.streams.MAX_BLOCK_BYTES", 4)
+    source = opened(tmp_path, name, shuffle_buffer=1000)
+    uninterrupted = read(source.reader(seed=0), 2 * ROWS)
+    rows = [int(row) for row, _ in uninterrupted]
+    assert sorted(rows[:4]) == [0, 1, 2, 3] and sorted(rows[4:8]) == [4, 5, 6, 7] and sorted(rows[10:12]) == [10, 11]
+    assert sorted(rows[:ROWS]) == sorted(rows[ROWS:]) == list(range(ROWS))
+    for stop in (2, 11, 30):
+        reader = source.reader(seed=0)
+        reader.load_state_dict(json.loads(uninterrupted[stop - 1][1]))
+        assert read(reader, 10) == uninterrupted[stop : stop + 10]
+
+
 def test_files_come_in_another_order_each_epoch(tmp_path):
     found = epochs(opened(tmp_path, "json, 4 files", shuffle_buffer=1).reader(seed=0), 6)
     files = [[0], [1, 2, 3, 4], list(range(5, 12)), list(range(12, ROWS))]
@@ -158,14 +190,14 @@ def test_files_come_in_another_order_each_epoch(tmp_path):
 
 
 def test_places_are_unique(tmp_path):
-    """With one file they are the row's in all epochs, else they name the epoch; with several ranks also the rank."""
+    """With one file they are the row's in all epochs, else they name the epoch, and of several readers the reader."""
     reader = opened(tmp_path).reader(seed=0)
     assert len({reader.read(None).place for _ in range(2 * ROWS)}) == ROWS
     source = opened(tmp_path, "json, 4 files")
     readers = [source.reader(0, rank, 2) for rank in range(2)]
     places = [reader.read(None).place for reader in readers for _ in range(ROWS)]
     assert len(set(places)) == 2 * ROWS
-    assert "row 0 of epoch 0 on rank 1 of 2" in places
+    assert "row 0 of epoch 0 for reader 1 of 2" in places
 
 
 def test_bad_rows_do_not_stop_the_stream(tmp_path):
@@ -209,7 +241,7 @@ def test_rank_without_rows(tmp_path):
                     reader.read(None)
                 except BadInputError as error:
                     told.append(str(error))
-        assert len(told) == 2 and all("'mine' has no rows for rank" in text for text in told), told
+        assert len(told) == 2 and all("'mine' has no rows for reader" in text for text in told), told
 
 
 def test_a_broken_file_stops_the_stream_with_its_name(tmp_path):
@@ -233,28 +265,27 @@ def test_a_state_of_other_data(tmp_path):
 
 
 class Worker(IterableDataset):
-    """What a DataLoader's worker process does with a stream."""
+    """What the worker processes of a DataLoader do with a stream: each has a reader of its own."""
 
-    def __init__(self, source, state):
-        self.source, self.state = source, state
+    def __init__(self, source, states):
+        self.source, self.states = source, states
 
     def __iter__(self):
-        reader = StreamReader(self.source, seed=0)
-        if self.state:
-            reader.load_state_dict(self.state)
+        worker = get_worker_info()
+        reader = StreamReader(self.source, 0, worker.id, worker.num_workers)
+        if self.states:
+            reader.load_state_dict(self.states[worker.id])
         yield from read(reader, 30)
 
 
-@pytest.mark.parametrize("name", ["json, 4 files", "parquet"])
-def test_one_worker_process(tmp_path, name):
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("name", ["json, 4 files", "parquet", "tar, 4 files"])
+def test_in_worker_processes(tmp_path, name, workers):
+    """A reader reads the same rows in whatever process it is."""
     source = opened(tmp_path, name)
-    expected = read(source.reader(seed=0), 40)
+    expected = [read(source.reader(0, number, workers), 40) for number in range(workers)]
     for start in (0, 7):
-        state = json.loads(expected[start - 1][1]) if start else None
-        found = DataLoader(Worker(source, state), batch_size=None, num_workers=1)
-        assert [row for row, _ in found] == [row for row, _ in expected[start : start + 30]]
-
-
-def test_two_worker_processes_are_refused(tmp_path):
-    with pytest.raises(BadInputError, match="2 workers of a DataLoader; accepted are 0 and 1"):
-        list(DataLoader(Worker(opened(tmp_path), None), batch_size=None, num_workers=2))
+        states = [json.loads(rows[start - 1][1]) for rows in expected] if start else None
+        found = [row for row, _ in DataLoader(Worker(source, states), batch_size=None, num_workers=workers)]
+        for number, rows in enumerate(expected):
+            assert found[number::workers] == [row for row, _ in rows[start : start + 30]]

@@ -356,7 +356,9 @@ def test_models_that_cannot_be_exported_are_refused(tmp_path, capsys, monkeypatc
     assert "its inputs are text, so the parts are text-encoder, fusion, model." in said
     config = json.loads((texts / "config.json").read_text())
     (texts / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "torchao"}}))
-    assert "is quantised; accepted are models of whole weights" in refuse(texts, capsys=capsys, monkeypatch=monkeypatch)
+    assert "is quantised; accepted are models of whole weights" in refuse(
+        texts, capsys=capsys, monkeypatch=monkeypatch
+    )
 
 
 @needs_onnx

@@ -39,7 +39,8 @@ class BatchInfo:
         kind, source (`str`): Of its rows.
         places (list of `str`): Each row's `place`.
         bad_rows (list of `(source, place, why)`): Rows that were found bad while it was read.
-        stream_states (mapping of `str` to `dict`): What `StreamedBatches` needs to go on after this batch, by source.
+        stream_states (mapping of `str` to `list`): What `StreamedBatches` needs to go on after this batch: for each
+            stream the states of its readers, None for one that has read nothing. JSON-able.
     """
 
     index: int
@@ -48,7 +49,7 @@ class BatchInfo:
     source: str
     places: list[str] = field(default_factory=list)
     bad_rows: list[tuple[str, str, str]] = field(default_factory=list)
-    stream_states: dict[str, dict] = field(default_factory=dict)
+    stream_states: dict[str, list[dict | None]] = field(default_factory=dict)
 
 
 class _ScheduledBatches:
@@ -92,7 +93,7 @@ class _ScheduledBatches:
         """Batches of the whole run."""
         return self.schedule.steps * self.schedule.batches_per_step
 
-    def check_start(self, start_batch: int, stream_states: Mapping[str, dict]) -> None:
+    def check_start(self, start_batch: int, stream_states: Mapping[str, list]) -> None:
         """Whether a run can go on at `start_batch` with `stream_states`; raises a `BadInputError` if not."""
         if not 0 <= start_batch <= self.num_batches:
             raise BadInputError(f"start_batch is {start_batch}; the run has batches 0 to {self.num_batches}.")
@@ -106,6 +107,9 @@ class _ScheduledBatches:
                 f"Batch {start_batch} cannot be reached without the state of stream {missing[0]!r} after the batch "
                 "before it; pass the `stream_states` of that batch."
             )
+        readers = {len(states) if isinstance(states, list) else 0 for states in stream_states.values()}
+        if len(readers) > 1 or 0 in readers:
+            raise BadInputError("The stream states do not belong together; pass the `stream_states` of one batch.")
 
     def place(self, index: int) -> tuple[int, Source, int]:
         """The step and the source of batch `index`, and how many batches that source gave before."""
@@ -124,14 +128,14 @@ class _ScheduledBatches:
         self._drawn_before = step, drawn
         return drawn
 
-    def batch(self, index: int, readers: Mapping[str, StreamReader]) -> dict[str, Any]:
-        """Batch `index`; rows of streams are the next ones of `readers`."""
+    def batch(self, index: int, reader: StreamReader | None = None) -> dict[str, Any]:
+        """Batch `index`; rows of a stream are the next ones of `reader`."""
         step, source, number = self.place(index)
         info = BatchInfo(index, step, source.kind, source.name)
         size = self.sampler.batch_sizes[source.name]
         positions = range(self.rank * size, (self.rank + 1) * size)  # in the batch over all ranks
-        if source.name in readers:
-            rows = list(self._stream_rows(readers[source.name], positions, info))
+        if reader is not None:
+            rows = list(self._stream_rows(reader, positions, info))
         else:
             rows = list(self._map_rows(source, number, positions, info))
         info.places = [row.place for row in rows]
@@ -211,7 +215,7 @@ class Batches(_ScheduledBatches, Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Batch `index` (from 0): the collator's tensors and `"info"`, a `BatchInfo`."""
-        return self.batch(index, {})
+        return self.batch(index)
 
 
 class StreamedBatches(_ScheduledBatches, IterableDataset):
@@ -220,17 +224,23 @@ class StreamedBatches(_ScheduledBatches, IterableDataset):
 
     A stream has to be read in order, so each batch's `info.stream_states` says where the streams stand after it. With
     the states of batch `k - 1`, `start_batch=k` gives the batches of an uninterrupted run and reads nothing of what is
-    skipped. Every pass begins at `start_batch`. At most one worker process can read.
+    skipped. Every pass begins at `start_batch`.
+
+    Each stream has `num_readers` readers (`StreamReader`) on each rank, which share its rows and take turns: its n-th
+    batch is of reader `n % num_readers`. So the batches depend on their number, but not on the processes that they
+    work in: with `w` workers, the batches of reader r come from worker `r % w`. What a `DataLoader` then gives stands
+    in another order, which `train_loader` mends.
 
     Args:
         start_batch (`int`, defaults to 0): Number of the first batch.
-        stream_states (mapping of source name to `dict`, *optional*): `info.stream_states` of the batch before.
+        stream_states (mapping of source name to `list`, *optional*): `info.stream_states` of the batch before.
+        num_readers (`int`, defaults to 1): Readers of each stream; with `stream_states`, as many as they are of.
 
         Others as for `Batches`.
 
     Raises:
         BadInputError: As `Batches`, and if `start_batch` lies outside of the run or `stream_states` are not those of
-            the schedule's streams.
+            the schedule's streams, or if the number of readers is not a multiple of that of the worker processes.
     """
 
     takes_streams = True
@@ -242,12 +252,14 @@ class StreamedBatches(_ScheduledBatches, IterableDataset):
         collator: PretrainingCollator,
         *,
         start_batch: int = 0,
-        stream_states: Mapping[str, dict] | None = None,
+        stream_states: Mapping[str, list] | None = None,
+        num_readers: int = 1,
         **options,
     ):
         super().__init__(sources, schedule, collator, **options)
         self.start_batch, self.stream_states = start_batch, dict(stream_states or {})
         self.check_start(start_batch, self.stream_states)
+        self.num_readers = len(next(iter(self.stream_states.values()), range(num_readers)))
 
     def __len__(self) -> int:
         """Batches from `start_batch` to the end of the run."""
@@ -255,21 +267,61 @@ class StreamedBatches(_ScheduledBatches, IterableDataset):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = get_worker_info()
-        if worker is not None and worker.num_workers > 1:
-            raise BadInputError(f"{worker.num_workers} worker processes would each read all of the streams; use one.")
-        readers: dict[str, StreamReader] = {}
-        for name in self.streams:
-            source: Any = self.sources[name]
-            readers[name] = source.reader(self.schedule.seed, self.rank, self.world_size)
-            if name in self.stream_states:
-                readers[name].load_state_dict(copy.deepcopy(self.stream_states[name]))
+        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        if self.num_readers % workers:
+            raise BadInputError(
+                f"{workers} worker processes cannot share {self.num_readers} readers of the streams evenly; accepted "
+                "is a number that divides the readers'."
+            )
+        readers: dict[tuple[str, int], StreamReader] = {}
+        states = self.states_at_start()
         for index in range(self.start_batch, self.num_batches):
-            batch = self.batch(index, readers)
-            # A copy, because the batch may wait for its turn while the reader goes on.
-            batch["info"].stream_states = {
-                name: copy.deepcopy(reader.state_dict()) for name, reader in readers.items()
-            }
+            _, source, drawn = self.place(index)
+            turn = drawn % self.num_readers
+            if turn % workers != number:
+                continue
+            if source.name not in states:
+                batch = self.batch(index)
+            else:
+                if (source.name, turn) not in readers:
+                    readers[source.name, turn] = self._reader(source.name, turn)
+                reader = readers[source.name, turn]
+                batch = self.batch(index, reader)
+                # A copy, because the batch may wait for its turn while the reader goes on.
+                states[source.name][turn] = copy.deepcopy(reader.state_dict())
+            batch["info"].stream_states = {name: list(found) for name, found in states.items()}
             yield batch
+
+    def states_at_start(self) -> dict[str, list[dict | None]]:
+        """Where each reader of each stream stands ahead of the first batch."""
+        return {name: list(self.stream_states.get(name) or [None] * self.num_readers) for name in self.streams}
+
+    def _reader(self, name: str, turn: int) -> StreamReader:
+        source: Any = self.sources[name]
+        place = self.rank * self.num_readers + turn
+        reader: StreamReader = source.reader(self.schedule.seed, place, self.world_size * self.num_readers)
+        state = self.states_at_start()[name][turn]
+        if state is not None:
+            reader.load_state_dict(copy.deepcopy(state))
+        return reader
+
+    def in_order(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """
+        The batches of several workers in the order of the run, each with the states of all readers. Few of them wait:
+        the workers' shares of each source differ by one batch at most, at any place of the run.
+        """
+        states, waiting, following = self.states_at_start(), {}, self.start_batch
+        for batch in batches:
+            waiting[batch["info"].index] = batch
+            while following in waiting:
+                found = waiting.pop(following)
+                info: BatchInfo = found["info"]
+                if info.source in states:
+                    turn = self.place(following)[2] % self.num_readers
+                    states[info.source][turn] = info.stream_states[info.source][turn]
+                info.stream_states = {name: list(of_readers) for name, of_readers in states.items()}
+                following += 1
+                yield found
 
 
 def train_loader(
@@ -281,7 +333,7 @@ def train_loader(
     rank: int = 0,
     world_size: int = 1,
     start_batch: int = 0,
-    stream_states: Mapping[str, dict] | None = None,
+    stream_states: Mapping[str, list] | None = None,
     max_bad_rows: int = 100,
     num_workers: int = 0,
     pin_memory: bool = False,
@@ -292,13 +344,15 @@ def train_loader(
     `BatchInfo`. Do not let accelerate prepare it: it would split the batches over the ranks once more.
 
     Args:
-        num_workers (`int`, defaults to 0): Worker processes that read ahead, two batches each; with streams 0 or 1.
+        num_workers (`int`, defaults to 0): Worker processes that read ahead, two batches each. They share the rows of
+            streams, so which rows make a batch then depends on how many workers the run was begun with. It can be gone
+            on with by any number: of more, or of one that does not divide the first, as many work as do divide it.
         pin_memory (`bool`, defaults to `False`): As `DataLoader`'s.
 
         Others as for `Batches` and `StreamedBatches`.
 
     Raises:
-        BadInputError: As `Batches` and `StreamedBatches`, and if streams are to be read by several workers.
+        BadInputError: As `Batches` and `StreamedBatches`.
     """
     options: dict[str, Any] = {
         "batch_size": batch_size,
@@ -314,27 +368,34 @@ def train_loader(
         "pin_memory": pin_memory,
         "generator": torch.Generator(),
     }
-    streams = [source.name for source in schedule.active if source.rows is None]
-    if not streams:
+    if all(source.rows is not None for source in schedule.active):
         batches = Batches(sources, schedule, collator, **options)
         batches.check_start(start_batch, stream_states or {})
         return _Loader(batches, sampler=range(start_batch, len(batches)), **loading)
-    if num_workers > 1:
-        raise BadInputError(
-            f"{num_workers} worker processes were asked for, but source {streams[0]!r} is a stream, which only one "
-            "can read; accepted are 0 and 1."
-        )
     streamed = StreamedBatches(
-        sources, schedule, collator, start_batch=start_batch, stream_states=stream_states, **options
+        sources,
+        schedule,
+        collator,
+        start_batch=start_batch,
+        stream_states=stream_states,
+        num_readers=max(1, num_workers),
+        **options,
     )
+    if num_workers:
+        loading["num_workers"] = max(n for n in range(1, num_workers + 1) if streamed.num_readers % n == 0)
     return _Loader(streamed, **loading)
 
 
 class _Loader(DataLoader):
-    """A `DataLoader` that passes on what a worker process found wrong with the input as the one sentence it was."""
+    """
+    A `DataLoader` that gives the batches of a run in order, and passes on what a worker process found wrong with the
+    input as the one sentence it was.
+    """
 
     def __iter__(self):
         batches = super().__iter__()
+        if isinstance(self.dataset, StreamedBatches):
+            batches = self.dataset.in_order(batches)
         try:
             yield from batches
             return

@@ -19,10 +19,11 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import BadInputError
+from .captions import caption_texts
 from .check_report import BrokenRow, DataReport, Distribution, ImageFacts, Matches, Overlap, SourceReport, TextFacts
 from .images import BadRowError, opened_image
 from .schedule import random_state
-from .sources import MapSource, caption_texts, shown_file_name
+from .sources import MapSource, shown_file_name
 from .streams import StreamSource
 
 

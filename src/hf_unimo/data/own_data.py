@@ -27,13 +27,12 @@ from .benchmarks.rows import (
     TextRow,
     VqaRow,
 )
+from .captions import caption_texts
 from .images import BadRowError
+from .locating import FoundData, find_data
 from .sources import (
-    FoundData,
     SourceOptions,
-    caption_texts,
     check_features,
-    find_data,
     load_data,
     matching_rows,
     missing_column,
@@ -131,7 +130,7 @@ def open_own_data(
     kind_of_rows, maker = made.makers(task)
     rows = list(maker())
     rows, lost = _without_missing(options, rows, missing)
-    protocol = {"path": os.path.basename(options.path.rstrip("/")), "columns": {**options.columns, **made.used}}
+    protocol = {"path": os.path.basename(options.place.rstrip("/")), "columns": {**options.columns, **made.used}}
     if options.where:
         protocol["where"] = options.where
     return Benchmark(options.name, options.split, kind_of_rows, tuple(rows), protocol, made.label_names, lost)
@@ -146,7 +145,7 @@ def _open(options: SourceOptions, folder: Path) -> _Table:
     except Exception as error:  # builders of `datasets` raise what the format's reader raises, or wrap it
         raise unreadable_data(options, found, error) from error
     if not len(dataset):
-        raise BadInputError(f"Source {options.name!r} ({options.path}) has no rows.")
+        raise BadInputError(f"Source {options.name!r} ({options.place}) has no rows.")
     check_features(options, dataset.features)
     return _Table(options, dataset, matching_rows(dataset, options).tolist(), found.folder)
 

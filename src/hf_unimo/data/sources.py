@@ -1,10 +1,9 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """Sources of training data: image-text pairs, pictures or texts in files, folders and Hub data sets."""
 
-import glob
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,29 +14,21 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from datasets.data_files import EmptyDatasetError
 from pandas.errors import EmptyDataError
 from PIL import Image
 
 from ..errors import BadInputError, nearest_known, unknown_name
+from .captions import TEXT_KEYS, caption_texts
 from .images import BadRowError, read_image
+from .locating import FORMATS, FoundData, find_data
 from .schedule import Source
+from .shards import PROBLEM, ShardRows, shard_columns
 from .streams import StreamSource
 
 
-ENDINGS = {
-    "json": (".json", ".jsonl", ".ndjson"),
-    "csv": (".csv",),
-    "parquet": (".parquet",),
-    "arrow": (".arrow",),
-}
-FORMATS = ("imagefolder", *ENDINGS, "hub")
 CAPTIONS = ("any", "join", "shuffle")
 MAX_IMAGE_PIXELS = 50_000_000
-# Where a caption stands if it is an object: the "sentences" of Karpathy's splits, and the annotations of COCO.
-TEXT_KEYS = ("raw", "caption", "text")
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,9 @@ class SourceOptions:
     Args:
         name (`str`): Its name, different from those of the other sources.
         kind (`str`): `"pairs"`, `"images"` or `"text"`. What the kind does not need is not read.
-        path (`str`): A file, a glob, a folder, or the id of a Hub data set.
+        path (`str` or list of `str`): A file, a glob, a folder, or the id of a Hub data set. Braces stand for several
+            files, `{000..099}` and `{a,b}`; a list may name several files, globs and braces. A `.tar` that is streamed
+            may also be a URL: what fsspec opens, `https://`, `hf://`, `s3://`, ...
         format (`str`, *optional*): One of `FORMATS`. Default: by the files' ending; `"imagefolder"` for a folder (what
             `save_to_disk` has written is recognised); the Hub if nothing is in place and the path could be an id.
         split (`str`, defaults to `"train"`): The split of a folder or Hub data set (`"train[:1000]"` works where
@@ -56,7 +49,8 @@ class SourceOptions:
         columns (`dict`, *optional*): Under `image` the column of pictures (default "image"), under `text` the column,
             or columns, of captions (default "text"). A picture is bytes, `{"bytes", "path"}`, or a path, relative to
             the folder that the source's files have in common. A caption is a string, or an object with one under one
-            of `TEXT_KEYS`, or a list of these.
+            of `TEXT_KEYS`, or a list of these. Of tar shards, columns are the endings of a sample's files, and the
+            keys of JSON behind `json.` (`hf_unimo.data.shards`); "image" and "text" find the usual ones.
         captions (`str`, defaults to `"any"`): What becomes of several captions: `"any"` draws one, `"join"` joins all
             by ", ", `"shuffle"` joins a random number of them, from 1 on, in random order (for tags).
         where (`dict`, *optional*): Column -> value or values; only rows that have one of them in each column count.
@@ -73,7 +67,7 @@ class SourceOptions:
 
     name: str
     kind: str
-    path: str
+    path: str | list[str]
     format: str | None = None
     split: str = "train"
     columns: dict[str, Any] = field(default_factory=dict)
@@ -87,8 +81,11 @@ class SourceOptions:
 
     def __post_init__(self):
         Source(self.name, self.kind, self.weight)
-        for name in ("path", "split"):
-            self._check(name, isinstance(getattr(self, name), str) and getattr(self, name), "a text that is not empty")
+        self._check("split", isinstance(self.split, str) and self.split, "a text that is not empty")
+        several = isinstance(self.path, list | tuple) and self.path and self.format != "hub"
+        paths = self.path if several else [self.path]
+        texts = all(isinstance(path, str) and path for path in paths)
+        self._check("path", texts, "a text that is not empty, or for files a list of these")
         for name, known in (("format", (None, *FORMATS)), ("captions", CAPTIONS)):
             if getattr(self, name) not in known:
                 raise BadInputError(
@@ -132,6 +129,17 @@ class SourceOptions:
         if self.kind != "images":
             names = isinstance(text, list | tuple) and text and all(isinstance(name, str) and name for name in text)
             self._check("columns", names, "a column's name, or a list of them, under `text`")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """`path` as several."""
+        return (self.path,) if isinstance(self.path, str) else tuple(self.path)
+
+    @property
+    def place(self) -> str:
+        """`path` for messages."""
+        more = len(self.paths) - 1
+        return self.paths[0] + (f" and {more} more" if more else "")
 
     @property
     def image_column(self) -> str | None:
@@ -188,7 +196,7 @@ class MapSource:
         # Row numbers in the order of the items; None if they are 0, 1, 2, ...
         self.row_numbers = rows if len(rows) < len(dataset) or options.group_by is not None else None
         self._length = len(rows) if self._ends is None else len(self._ends)
-        self.dataset = dataset.select_columns(options.read_columns)
+        self.dataset = dataset.select_columns(_kept_columns(options, dataset.features))
         if isinstance(dataset.features.get(options.image_column), datasets.Image):
             # One by one in `read`, so that a broken picture spoils no more than its row.
             self.dataset = self.dataset.cast_column(options.image_column, datasets.Image(decode=False))
@@ -250,94 +258,21 @@ def open_source(
     if options.streaming:
         return _open_stream(options, dataset, to_row, unreadable)
     if not len(dataset):
-        raise BadInputError(f"Source {options.name!r} ({options.path}) has no rows.")
+        raise BadInputError(f"Source {options.name!r} ({options.place}) has no rows.")
     check_features(options, dataset.features)
     return MapSource(options, dataset, to_row)
 
 
-@dataclass(frozen=True)
-class FoundData:
-    """Where a source's data lie."""
-
-    format: str  # one of FORMATS, or "saved" for a folder that `save_to_disk` has written
-    path: str  # the folder, or the Hub id
-    files: dict[str, list[str]] | list[str] | None = None  # data files, by split if there are several
-
-    @property
-    def folder(self) -> str:
-        """What paths of pictures are relative to."""
-        if not self.files:
-            return self.path
-        files = [self.files] if isinstance(self.files, list) else self.files.values()
-        return os.path.commonpath([os.path.dirname(file) for names in files for file in names])
-
-
-def find_data(options: SourceOptions, folder: Path) -> FoundData:
-    """Where the data of `options` lie. Raises a BadInputError if nothing is there."""
-    if options.format == "hub":
-        return FoundData("hub", options.path)
-    path = (folder / Path(options.path).expanduser()).absolute()
-    if path.is_dir():
-        return _find_in_folder(options, path)
-    files = [str(path)] if path.is_file() else sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
-    if not files:
-        if options.format is None and could_be_hub_id(options.path):
-            return FoundData("hub", options.path)
-        raise BadInputError(
-            f"Source {options.name!r} was not found: {str(path)!r} is no file, folder or glob of files."
-        )
-    formats = {options.format} if options.format else {_format_by_ending(file) for file in files}
-    if len(formats) > 1 or None in formats:
-        endings = ", ".join(sorted({Path(file).suffix or "nothing" for file in files}))
-        known = ", ".join(sum(ENDINGS.values(), ()))
-        raise BadInputError(
-            f"Source {options.name!r} ({options.path}) has files that end in {endings}; set `format`, or name files "
-            f"of one format (known by their endings: {known})."
-        )
-    return FoundData(str(formats.pop()), os.path.dirname(files[0]), files)
-
-
-def _find_in_folder(options: SourceOptions, path: Path) -> FoundData:
-    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-        return FoundData("saved", str(path))
-    if options.format in (None, "imagefolder"):
-        return FoundData("imagefolder", str(path))
-    try:  # train.parquet and test.parquet are two splits, as everywhere in `datasets`
-        patterns = get_data_patterns(str(path))
-    except EmptyDatasetError:
-        patterns = {}
-    endings = ENDINGS[options.format]
-    by_split = DataFilesDict.from_patterns(patterns, base_path=str(path), allowed_extensions=list(endings))
-    files = {str(split): [str(file) for file in found] for split, found in by_split.items() if found}
-    if not files:
-        raise BadInputError(
-            f"Source {options.name!r}: the folder {str(path)!r} has no files ending in {' or '.join(endings)}."
-        )
-    return FoundData(options.format, str(path), files)
-
-
-def could_be_hub_id(path: str) -> bool:
-    """Whether `path` has the form of a Hub data set's name and no file's ending."""
-    try:
-        validate_repo_id(path)
-    except HFValidationError:
-        return False
-    return _format_by_ending(path) is None
-
-
-def _format_by_ending(file: str) -> str | None:
-    endings = Path(file).suffixes[-2:][::-1]  # the last but one counts in "a.jsonl.gz"
-    return next((name for ending in endings for name, known in ENDINGS.items() if ending.lower() in known), None)
-
-
 def load_data(options: SourceOptions, found: FoundData) -> datasets.Dataset | datasets.IterableDataset:
     """The data of one split, by `datasets`; memory-mapped, or a stream if `options.streaming`."""
+    if found.format == "webdataset":
+        return _load_shards(options, found)
     if found.format == "saved":
         saved = datasets.load_from_disk(found.path)
         splits = saved if isinstance(saved, dict) else {"train": saved}
         if options.split not in splits:
             raise BadInputError(
-                f"Source {options.name!r} ({options.path}) has no split {options.split!r} (found: "
+                f"Source {options.name!r} ({options.place}) has no split {options.split!r} (found: "
                 f"{', '.join(splits)})."
             )
         dataset = splits[options.split]
@@ -352,6 +287,37 @@ def load_data(options: SourceOptions, found: FoundData) -> datasets.Dataset | da
     return datasets.load_dataset(found.path if found.format == "hub" else found.format, **arguments)
 
 
+def _load_shards(options: SourceOptions, found: FoundData) -> datasets.Dataset | datasets.IterableDataset:
+    """
+    Of tar shards. `datasets` has a reader too; it stops at the first text that is no UTF-8 or JSON, holds files of any
+    size in memory, and takes a shard that was cut off between two files for a whole one.
+    """
+    splits = found.files if isinstance(found.files, dict) else {"train": found.files or []}
+    if options.split not in splits:
+        raise BadInputError(
+            f"Source {options.name!r} ({options.place}) has no split {options.split!r} (found: {', '.join(splits)})."
+        )
+    shards = splits[options.split]
+    if options.image_column is not None and options.image_column.startswith("json"):
+        raise BadInputError(
+            f"Source {options.name!r} has the column of pictures {options.image_column!r}; accepted are the endings "
+            "of pictures in the shards."
+        )
+    columns = shard_columns(shards[0])
+    if not columns:
+        raise BadInputError(f"Source {options.name!r} ({options.place}) has no rows.")
+    group_by = [] if options.group_by is None else [options.group_by]
+    for column in [*options.read_columns, *options.where, *group_by]:
+        if column not in columns:
+            raise BadInputError(missing_column(options, column, list(columns)))
+    values = {
+        column: kind if (kind := type(columns[column])) in (int, float, bool) else str
+        for column in [*options.where, *group_by]
+    }
+    rows = ShardRows(options.image_column, options.text_columns, values)
+    return rows.stream(shards) if options.streaming else rows.table(shards)
+
+
 def unreadable_data(options: SourceOptions, found: FoundData, error: Exception) -> BadInputError:
     """What `datasets` says, in one sentence."""
     if isinstance(error, datasets.exceptions.DatasetGenerationError) and isinstance(error.__cause__, Exception):
@@ -359,13 +325,13 @@ def unreadable_data(options: SourceOptions, found: FoundData, error: Exception) 
     text = " ".join(str(error).split()) or type(error).__name__
     empty = isinstance(error, StopIteration | EmptyDatasetError | EmptyDataError) or "corresponds to no data" in text
     if empty:
-        return BadInputError(f"Source {options.name!r} ({options.path}) has no rows.")
+        return BadInputError(f"Source {options.name!r} ({options.place}) has no rows.")
     files = found.files if isinstance(found.files, list) else (found.files or {}).get(options.split, [])
     if found.format == "json":
         text = _broken_line(files) or text
     elif found.format == "hub" and options.format is None:
         text += "; nor is there such a file or folder"
-    place = files[0] if len(files) == 1 else options.path
+    place = files[0] if len(files) == 1 else options.place
     return BadInputError(f"Source {options.name!r} ({place}) cannot be read: {text.rstrip('.')}.")
 
 
@@ -396,7 +362,7 @@ def _open_stream(
         dataset = dataset.cast_column(column, declared[column])
     first = _first_row(dataset, unreadable)
     if first is None:
-        raise BadInputError(f"Source {options.name!r} ({options.path}) has no rows.")
+        raise BadInputError(f"Source {options.name!r} ({options.place}) has no rows.")
     # Those of CSV are not declared: what the first row tells.
     features = declared or datasets.Dataset.from_list([first]).features
     check_features(options, features, all_rows=bool(declared))
@@ -405,7 +371,11 @@ def _open_stream(
         dataset = dataset.filter(partial(_is_allowed, allowed), input_columns=list(options.where))
         if _first_row(dataset, unreadable) is None:
             raise BadInputError(f"Source {options.name!r} has no rows with {_in_words(options.where)}.")
-    return StreamSource(options, dataset.select_columns(options.read_columns), to_row, unreadable)
+    return StreamSource(options, dataset.select_columns(_kept_columns(options, features)), to_row, unreadable)
+
+
+def _kept_columns(options: SourceOptions, features: datasets.Features) -> list[str]:
+    return [*options.read_columns, *([PROBLEM] if PROBLEM in features else [])]
 
 
 def _first_row(dataset: datasets.IterableDataset, unreadable: Callable[[Exception], BadInputError]) -> dict | None:
@@ -545,6 +515,8 @@ class _RowReader:
     def __call__(self, cells: dict[str, Any], place: str, rng: np.random.RandomState | None) -> Row:
         image = text = None
         try:
+            if cells.get(PROBLEM) is not None:
+                raise BadRowError(cells[PROBLEM])
             if self.options.text_columns:
                 parts = [
                     part for column in self.options.text_columns for part in caption_texts(cells.get(column)) if part
@@ -576,19 +548,6 @@ class _RowReader:
         if isinstance(value, str) and "://" not in value:
             return os.path.join(self.folder, value)
         return value
-
-
-def caption_texts(cell) -> Iterator[str]:
-    """The captions of a cell: a text, an object with one under one of `TEXT_KEYS`, or a list of these."""
-    if isinstance(cell, str):
-        yield cell.strip()
-    elif isinstance(cell, list):
-        for part in cell:
-            yield from caption_texts(part)
-    elif isinstance(cell, dict) and any(key in cell for key in TEXT_KEYS):
-        yield from caption_texts(next(cell[key] for key in TEXT_KEYS if key in cell))
-    elif cell is not None:
-        raise BadRowError(f"its text is {str(cell)[:50]!r} of type {type(cell).__name__}")
 
 
 def shown_file_name(value) -> str:

@@ -1,14 +1,12 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""Rows of a stream: shared out over the ranks, shuffled, endless, and resumable to the row."""
+"""Rows of a stream: shared out over its readers, shuffled, endless, and resumable to the row."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import IterableDataset
 from datasets.distributed import split_dataset_by_node
-from torch.utils.data import get_worker_info
 
 from ..errors import BadInputError
 from .schedule import random_state
@@ -16,6 +14,10 @@ from .schedule import random_state
 
 if TYPE_CHECKING:
     from .sources import Row, SourceOptions
+
+
+MAX_BLOCK_BYTES = 1 << 29
+"""A block of rows that are shuffled ends when it holds so much, however few rows these are."""
 
 
 class StreamSource:
@@ -41,31 +43,32 @@ class StreamSource:
         self.dataset, self.to_row, self.unreadable = dataset, to_row, unreadable
 
     def reader(self, seed: int, rank: int = 0, world_size: int = 1) -> "StreamReader":
-        """The rows of rank `rank` of `world_size` in the order that `seed` gives."""
+        """The rows of reader `rank` of `world_size` in the order that `seed` gives."""
         return StreamReader(self, seed, rank, world_size)
 
 
 class StreamReader:
     """
-    This rank's rows of a stream, epoch after epoch, each in an order of its own.
+    One reader's rows of a stream, epoch after epoch, each in an order of its own.
 
-    Ranks share the stream as `split_dataset_by_node` does: whole shards (files) if their number is a multiple of the
-    ranks', else every `world_size`-th row. In one epoch each row is read once, by one rank; the ranks' epochs end
-    independently of each other.
+    Readers share the stream as `split_dataset_by_node` does: whole shards (files) if their number is a multiple of the
+    readers', else every `world_size`-th row, for which each reader reads all of the files. In one epoch each row is
+    read once, by one reader; the readers' epochs end independently of each other.
 
     The order is a function of (seed, source name, epoch, rank). First the shards are permuted, then the rows within
-    blocks of `shuffle_buffer` consecutive ones. `IterableDataset.shuffle` mixes better, as its buffer slides, but what
-    its buffer holds is lost on resuming. Here the state is a few numbers: which block, how far into it, and where in
-    the stream it starts (`IterableDataset.state_dict`). Resuming reads that one block anew (and, as `datasets` can
-    only skip within a file, the part of the file ahead of it) and goes on with the exact same rows.
-    A block's rows are held in memory, pictures still compressed.
+    blocks of `shuffle_buffer` consecutive ones, or fewer, if they hold `MAX_BLOCK_BYTES`. `IterableDataset.shuffle`
+    mixes better, as its buffer slides, but what its buffer holds is lost on resuming. Here the state is a few numbers:
+    which block, how far into it, and where in the stream it starts (`IterableDataset.state_dict`). Resuming reads that
+    one block anew (and, as `datasets` can only skip within a file, the part of the file ahead of it) and goes on with
+    the exact same rows. A block's rows are held in memory, pictures still compressed.
 
-    A DataLoader may use it in one worker process, not in several: `datasets` would give each a part of the shards.
+    A reader is one, whatever process it reads in: the worker processes of a DataLoader need readers of their own.
 
     Args:
         source (`StreamSource`): The stream.
         seed (`int`): 0 or greater.
-        rank (`int`, defaults to 0), world_size (`int`, defaults to 1): This process and the number of processes.
+        rank (`int`, defaults to 0), world_size (`int`, defaults to 1): This reader and the number of readers: those of
+            all processes, and of all their workers.
 
     Raises:
         BadInputError: If the rank is not one of the `world_size`.
@@ -91,7 +94,7 @@ class StreamReader:
         Raises:
             BadRowError: If the row cannot be used. The next call gives the one after it.
             BadInputError: If the stream itself breaks, e.g. at a line that is not JSON (each further call raises it
-                again), or this rank's share of it is empty.
+                again), or this reader's share of it is empty.
         """
         while self._rows is None or self._place == len(self._rows):
             self._advance()
@@ -101,7 +104,7 @@ class StreamReader:
         if self.source.dataset.num_shards > 1:  # another order of shards, other numbers
             place += f" of epoch {self._epoch}"
         if self.world_size > 1:
-            place += f" on rank {self.rank} of {self.world_size}"
+            place += f" for reader {self.rank} of {self.world_size}"
         return self.source.to_row(self._rows[index], place, rng)
 
     def state_dict(self) -> dict:
@@ -128,7 +131,7 @@ class StreamReader:
         try:
             if self._iterator is None:
                 self._iterator = self._iterate()
-            rows = list(islice(self._iterator, self.source.options.shuffle_buffer))
+            rows = self._next_block(self._iterator)
         except BadInputError:
             raise
         except Exception as error:  # whatever the format's reader raises
@@ -144,19 +147,31 @@ class StreamReader:
             self._begin_epoch(self._epoch + 1)
         else:
             raise BadInputError(
-                f"Source {self.source.name!r} has no rows for rank {self.rank} of {self.world_size}; use fewer "
-                "processes, or a stream with more rows in each of its files."
+                f"Source {self.source.name!r} has no rows for reader {self.rank} of {self.world_size}; use fewer "
+                "processes or workers, or a stream with more rows in each of its files."
             )
 
+    def _next_block(self, iterator: Iterator[dict]) -> list[dict]:
+        rows, size = [], 0
+        for row in iterator:
+            rows.append(row)
+            size += _size(row)
+            if len(rows) == self.source.options.shuffle_buffer or size >= MAX_BLOCK_BYTES:
+                break
+        return rows
+
     def _iterate(self) -> Iterator[dict]:
-        worker = get_worker_info()
-        if worker is not None and worker.num_workers > 1:
-            raise BadInputError(
-                f"Source {self.source.name!r} is a stream and was opened by {worker.num_workers} workers of a "
-                "DataLoader; accepted are 0 and 1."
-            )
-        # `datasets` permutes the shards by what it takes for the epoch, 0 excepted: the same permutation on all ranks.
+        # `datasets` permutes the shards by what it takes for the epoch, 0 excepted: the same permutation for all.
         order = random_state(self.seed, self.source.name, "shards", self._epoch).randint(1, 2**31 - 1)
         self._dataset.set_epoch(int(order))
         self._dataset.load_state_dict(self._start)
-        return iter(self._dataset)
+        # Plain iteration would share the rows out over the workers of a DataLoader, of which no reader knows.
+        for rows in self._dataset.iter(batch_size=1):
+            yield {column: cells[0] for column, cells in rows.items()}
+
+
+def _size(cell: Any) -> int:
+    """Bytes of what is large in a cell, or in the cells of a row."""
+    if isinstance(cell, dict | list):
+        return sum(map(_size, cell.values() if isinstance(cell, dict) else cell))
+    return len(cell) if isinstance(cell, bytes | str) else 0

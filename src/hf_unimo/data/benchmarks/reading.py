@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 
 from ...errors import BadInputError, nearest_known, unknown_name
-from ..sources import could_be_hub_id
+from ..locating import could_be_hub_id
 from .rows import Benchmark, Picture, Row
 
 
