@@ -40,7 +40,7 @@ KNOWN = {
 def check_keys(options):
     """A key that the loop does not know must not be passed over: the run would be another one than the file says."""
     unknown = [name for name in options.arguments if name not in KNOWN and f"training.{name}" not in MAY_CHANGE]
-    unknown += ["early_stopping_patience"] if options.early_stopping_patience is not None else []
+    unknown += [name for name in ("early_stopping_patience", "lora") if getattr(options, name) is not None]
     if options.arguments.get("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy"):  # they need evaluations
         unknown.append("lr_scheduler_type")
     if unknown:

@@ -10,7 +10,8 @@ import torch
 from hf_unimo.errors import BadInputError, CheckFailedError
 from hf_unimo.evaluation.bootstrap import Figure
 from hf_unimo.training.finetune import build_finetuning, finetuning_arguments, make_finetuner
-from hf_unimo.training.finetune_trainer import PRIMARY, without_adapters
+from hf_unimo.training.finetune_trainer import PRIMARY
+from hf_unimo.training.lora import without_adapters
 from hf_unimo.training.trainer import last_checkpoint
 
 from . import finetune_runs, runs

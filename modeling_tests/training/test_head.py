@@ -8,7 +8,8 @@ import torch
 
 from hf_unimo.errors import BadInputError
 from hf_unimo.models import FAMILIES
-from hf_unimo.training.head import add_lora, head_config, load_head
+from hf_unimo.training.head import head_config, load_head
+from hf_unimo.training.lora import add_lora
 from hf_unimo.training.splits import open_splits
 from hf_unimo.training.tasks import TASKS
 

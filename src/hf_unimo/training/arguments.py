@@ -1,12 +1,15 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
 """`TrainingArguments` of [`ScheduledTrainer`]: what transformers knows, and what training of several parts needs."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations.deepspeed import is_deepspeed_available
+from transformers.training_args import ParallelMode
 
 from ..errors import BadInputError
 from .run_config import TrainingOptions, to_step
@@ -86,6 +89,8 @@ def make_arguments(
             f"training.lr_scheduler_type is {given['lr_scheduler_type']!r}, which goes by evaluations; take one that "
             "goes by steps, such as 'cosine' or 'warmup_stable_decay'."
         )
+    if given.get("deepspeed") and not is_deepspeed_available():
+        raise BadInputError("training.deepspeed needs the package deepspeed: pip install deepspeed.")
     settings: dict[str, Any] = {
         "report_to": "none",
         "logging_steps": max(1, steps // 50),
@@ -95,7 +100,7 @@ def make_arguments(
         "disable_tqdm": False,
         # Unless it is told so, accelerate takes the processes of torchrun on a machine without accelerator for one.
         "use_cpu": not torch.accelerator.is_available(),
-        **given,
+        **copy.deepcopy(dict(given)),  # transformers fills in `fsdp_config`
         "output_dir": output,
         "max_steps": steps,
         "seed": seed,
@@ -111,4 +116,9 @@ def make_arguments(
         _ = arguments.device
     except (ValueError, TypeError, NotImplementedError) as error:
         raise BadInputError(f"The training arguments do not fit: {' '.join(str(error).split())}") from error
+    if arguments.fsdp and arguments.parallel_mode != ParallelMode.DISTRIBUTED:
+        raise BadInputError(
+            "training.fsdp shares the weights out over processes, but there is one; launch several, e.g. with "
+            "torchrun, or leave it out."
+        )
     return arguments

@@ -19,6 +19,7 @@ from ..data.sources import MapSource, StreamSource, open_source
 from ..errors import BadInputError
 from ..models import FAMILIES
 from ..models.registry import Family
+from .lora import add_lora
 from .objective_schedule import ObjectiveSchedule, Ramp
 from .parts import check_sizes, load_image_processor, load_part, load_tokenizer, make_model_config
 from .run_config import RunConfig, to_step
@@ -32,7 +33,7 @@ class Run:
     Args:
         config ([`RunConfig`]): What it was made from.
         family ([`~hf_unimo.models.registry.Family`]): The model's.
-        model ([`PreTrainedModel`]): The family's pre-training class.
+        model ([`PreTrainedModel`]): The family's pre-training class; with `training.lora` a `PeftModel`.
         encoders ([`~hf_unimo.conversion.encoders.EncoderReport`], *optional*): What foreign encoders gave it.
         processor ([`ProcessorMixin`]): Saved with the model.
         sources, evaluation_sources (`list`): Open data.
@@ -70,6 +71,8 @@ def build_run(config: RunConfig) -> Run:
     set_seed(config.seed)
     model, encoders = _load_model(config, family, model_config)
     objectives = _objectives(config, model)
+    if config.training.lora is not None:
+        model = add_lora(model, config.training.lora)
     schedule = build_schedule(config, sources)
     objectives.check({source.name: source.kind for source in schedule.active})
     collator = PretrainingCollator(

@@ -12,6 +12,7 @@ from transformers.trainer_callback import ExportableState
 
 from ..errors import BadInputError
 from ..objectives import ranks
+from .sharding import all_rows
 
 
 MOMENTUM = 0.95
@@ -74,7 +75,8 @@ class DictionaryCallback(TrainerCallback, ExportableState):
             self.chosen = [0] * dictionary.embeddings.num_embeddings
         # Done again, it would move a resumed run by a rounding error.
         if self.row_constraint and state.global_step == 0:
-            self._constrain(dictionary.embeddings.weight)
+            with torch.no_grad(), all_rows(dictionary.embeddings.weight) as entries:
+                self._constrain(entries)
 
     def on_train_end(self, args, state, control, **kwargs):
         """Stops watching."""
@@ -84,12 +86,20 @@ class DictionaryCallback(TrainerCallback, ExportableState):
     @torch.no_grad()
     def on_optimizer_step(self, args, state, control, optimizer=None, **kwargs):
         """Restarts, then constrains, the entries."""
-        entries = self._base.dictionary.embeddings.weight
-        self._update_means(entries.device)
-        if self.restart_dead_every and (state.global_step + 1) % self.restart_dead_every == 0:
-            self._restart_dead(entries, optimizer, state.global_step)
-        if self.row_constraint:
-            self._constrain(entries)
+        weight = self._base.dictionary.embeddings.weight
+        self._update_means(weight.device)
+        restart = self.restart_dead_every and (state.global_step + 1) % self.restart_dead_every == 0
+        if not (restart or self.row_constraint):
+            return
+        with all_rows(weight) as entries:
+            if restart:
+                dead = self._restart_dead(entries, state.global_step)
+                for value in optimizer.state.get(weight, {}).values():
+                    if value.shape == weight.shape:
+                        with all_rows(value) as moments:
+                            moments[dead] = 0
+            if self.row_constraint:
+                self._constrain(entries)
 
     def _watch_patches(self, module, args, kwargs, output):
         if module.training:
@@ -129,27 +139,27 @@ class DictionaryCallback(TrainerCallback, ExportableState):
         self._sums, self._counts = {}, {}
 
     def _constrain(self, entries: torch.Tensor):
-        with torch.no_grad():
-            if self.means:
-                means = torch.tensor([self.means[side] for side in sorted(self.means)], device=entries.device)
-                basis = torch.linalg.qr(means.T.double()).Q.to(entries.dtype)
-                entries -= entries @ basis @ basis.T
-            entries.copy_(F.normalize(entries, dim=-1))
+        if self.means:
+            means = torch.tensor([self.means[side] for side in sorted(self.means)], device=entries.device)
+            basis = torch.linalg.qr(means.T.double()).Q.to(entries.dtype)
+            entries -= entries @ basis @ basis.T
+        entries.copy_(F.normalize(entries, dim=-1))
 
-    def _restart_dead(self, entries: torch.Tensor, optimizer: torch.optim.Optimizer, step: int):
+    def _restart_dead(self, entries: torch.Tensor, step: int) -> torch.Tensor:
+        """Makes tokens of the dead entries. Returns which they are, a mask (C,)."""
         counts = torch.tensor(self.chosen, device=entries.device, dtype=torch.float32)
         dead = ranks.mean_count(counts) == 0
+        self.chosen = [0] * len(self.chosen)
         tokens = torch.cat([self._tokens[side] for side in sorted(self._tokens)])
-        if dead.any() and not dead.all() and len(tokens):
+        if dead.all() or not len(tokens):
+            return torch.zeros_like(dead)
+        if dead.any():
             generator = torch.Generator().manual_seed((self.seed << 32) + step)
             drawn = torch.randint(len(tokens), (int(dead.sum()),), generator=generator).to(tokens.device)
             fresh = F.normalize(tokens[drawn], dim=-1) * entries[~dead].norm(dim=-1).mean()
             entries[dead] = ranks.gather(fresh.to(entries.dtype))[: len(fresh)]
-            for value in optimizer.state.get(entries, {}).values():
-                if value.shape == entries.shape:
-                    value[dead] = 0
             self.restarted += int(dead.sum())
-        self.chosen = [0] * len(self.chosen)
+        return dead
 
 
 def check_dictionary(model: PreTrainedModel) -> None:

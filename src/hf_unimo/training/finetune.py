@@ -30,8 +30,9 @@ from ..retrieval.adapters import Texts
 from .arguments import ScheduledTrainingArguments, make_arguments
 from .finetune_card import finetune_card
 from .finetune_config import FinetuneConfig, load_finetune_config
-from .finetune_trainer import PRIMARY, FinetuneTrainer, without_adapters
-from .head import add_lora, head_config, load_head
+from .finetune_trainer import PRIMARY, FinetuneTrainer
+from .head import head_config, load_head
+from .lora import add_lora, merged, without_adapters
 from .parts import check_sizes, load_image_processor, load_tokenizer
 from .progress import ProgressLines, show_lines
 from .run_config import read_file, tree_differences
@@ -139,7 +140,8 @@ def finetune(config: FinetuneConfig, *, resume: bool = False, command: str = "")
     trainer = make_finetuner(run, arguments)
     train_in_folder(trainer, config.output, config.to_yaml(), _introduction(run, trainer), resume)
     bad_rows = sum(count_bad_rows(trainer).values())
-    result = _save(run, trainer, bad_rows, command) if arguments.should_save else None
+    model = trainer.whole_model()
+    result = _save(run, trainer, merged(model), bad_rows, command) if arguments.should_save else None
     trainer.accelerator.wait_for_everyone()
     return result
 
@@ -340,11 +342,10 @@ def _introduction(run: Finetuning, trainer: FinetuneTrainer) -> list[str]:
     return lines
 
 
-def _save(run: Finetuning, trainer: FinetuneTrainer, bad_rows: int, command: str) -> Result | None:
+def _save(
+    run: Finetuning, trainer: FinetuneTrainer, model: PreTrainedModel, bad_rows: int, command: str
+) -> Result | None:
     output = Path(run.config.output)
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
     model.eval()
     data = run.splits.test if run.splits.test is not None else run.splits.validation
     result = None

@@ -117,15 +117,12 @@ class FinetuneTraining(TrainingOptions):
             `lr_scheduler_type: constant_with_warmup`.
         decay_from_start (`bool`, defaults to `False`): With `lr_scheduler_type: linear`: whether the decay counts from
             step 0 (the rate drops a little where warm-up ends) as in the first implementation's text classification.
-        lora (mapping, *optional*): Arguments of `peft.LoraConfig`, e.g. `{r: 8, lora_alpha: 16}`: low-rank updates of
-            the encoders' linear maps are learned beside the head, and merged into the saved model.
     """
 
     steps: Count | None = None  # type: ignore[assignment]
     epochs: Length | None = None
     lr_drops: list[tuple[Moment, Amount]] = field(default_factory=list)
     decay_from_start: bool = False
-    lora: dict[str, Any] | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -223,7 +220,7 @@ class FinetuneConfig:
             task=TASKS[task],
             model=read_model(tree["model"], place),
             data=_read_data(tree["data"], place),
-            training=read_training(tree["training"], FinetuneTraining),
+            training=read_training(tree["training"], FinetuneTraining, place),
             options=read_section(TASKS[task].options, tree.get("options"), "options"),
         )
         return replace(config, output=os.path.abspath(os.path.expanduser(config.output)))

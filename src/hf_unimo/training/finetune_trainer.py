@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from ..data.batches import BatchInfo
 from ..errors import BadInputError
 from ..evaluation.protocol import Result
+from .lora import without_adapters
 from .run_config import to_step
 from .trainer import ScheduledTrainer
 
@@ -81,8 +82,9 @@ class FinetuneTrainer(ScheduledTrainer):
         figures: dict[str, float] = {}
         if self.validate is not None:
             shared: list[Any] = [None]
+            model = self.whole_model()
             if self.args.process_index == 0:
-                result = self.validate(without_adapters(self.accelerator.unwrap_model(self.model)))
+                result = self.validate(without_adapters(model))
                 shared = [{name: figure.value for name, figure in result.figures.items()}]
             if self.args.world_size > 1:
                 broadcast_object_list(shared)
@@ -117,8 +119,3 @@ class FinetuneTrainer(ScheduledTrainer):
         self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
         self._created_lr_scheduler = True
         return self.lr_scheduler
-
-
-def without_adapters(model: Any) -> Any:
-    """The model inside of `peft`'s shell, its linear maps with their updates; any other model as it is."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_unimo authors. Licensed under the Apache License, Version 2.0.
-"""The model of a fine-tuning: whether a checkpoint's head stays, what a new one predicts, low-rank updates."""
+"""The model of a fine-tuning: whether a checkpoint's head stays, and what a new one predicts."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -12,6 +11,7 @@ from ..data.benchmarks.rows import Benchmark
 from ..errors import BadInputError
 from ..models.registry import Family
 from .finetune_config import FinetuneConfig
+from .lora import is_whole, outside_of_base
 from .parts import load_part, make_model_config
 from .targets import answer_vocabulary, class_names, describe_difference, numbered_names
 from .tasks import CaptioningOptions, VqaOptions
@@ -134,59 +134,13 @@ def load_head(
 def _reset_head(model: PreTrainedModel) -> list[str]:
     """Draws all weights outside of the base model anew; tied ones stay. Gives their names."""
     names = []
-    for name, own in _outside_of_base(model).items():
+    for name, own in outside_of_base(model).items():
         module = model.get_submodule(name)
         for part in own:
             getattr(module, part)._is_hf_initialized = False
             names.append(f"{name}.{part}")
-        if _is_whole(module, own):
+        if is_whole(module, own):
             model._init_weights(module)
         else:  # a map whose weight is that of the embeddings
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
     return names
-
-
-def _outside_of_base(model: PreTrainedModel) -> dict[str, list[str]]:
-    """Name of a module -> those of its own weights that the base model does not have."""
-    base = {id(parameter) for parameter in model.base_model.parameters()}
-    found = {}
-    for name, module in model.named_modules():
-        own = [part for part, parameter in module.named_parameters(recurse=False) if id(parameter) not in base]
-        if own:
-            found[name] = own
-    return found
-
-
-def _is_whole(module: nn.Module, own: list[str]) -> bool:
-    """Whether `own` are all weights that a module has by itself."""
-    return len(own) == len(list(module.parameters(recurse=False)))
-
-
-def add_lora(model: PreTrainedModel, options: Mapping[str, Any]) -> Any:
-    """
-    `peft`'s model: low-rank updates of the linear maps of the base model; the head learns whole, but for what it
-    shares with the base model.
-
-    Args:
-        model (`PreTrainedModel`): Of the task. It is changed.
-        options (mapping): Arguments of `peft.LoraConfig`.
-
-    Raises:
-        BadInputError: If `peft` is missing or refuses a value.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise BadInputError("training.lora needs the package peft: pip install 'hf-unimo[peft]'.") from error
-    linear = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name.startswith(f"{model.base_model_prefix}.")
-    ]
-    # A copy of a map that shares its weight, which `modules_to_save` would make, could not be merged.
-    heads = [name for name, own in _outside_of_base(model).items() if _is_whole(model.get_submodule(name), own)]
-    try:
-        lora = LoraConfig(**{"target_modules": linear, "modules_to_save": heads or None, **options})
-        return get_peft_model(model, lora)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise BadInputError(f"training.lora does not fit: {' '.join(str(error).split())}") from error

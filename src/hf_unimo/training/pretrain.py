@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import torch
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from ..data.sources import MapSource
@@ -13,6 +13,7 @@ from ..files import check_destination, staged_directory
 from .arguments import ScheduledTrainingArguments, make_arguments
 from .build import Run, build_run, describe_objectives
 from .dictionary import DictionaryCallback, check_dictionary
+from .lora import merged, without_adapters
 from .objective_schedule import OBJECTIVES_OF_KIND
 from .progress import ProgressLines, show_lines
 from .report import RunFacts, describe_hardware, write_report
@@ -45,20 +46,21 @@ def pretrain(config: RunConfig, *, resume: bool = False, command: str = "") -> d
         KeyboardInterrupt: After Ctrl-C; the message says how to resume.
     """
     disable_progress_bar()  # of each file that transformers loads or saves
-    arguments = training_arguments(config)
     if resume:
         check_resumable(config.output, lambda file: differences(load_run_config(file), config))
     else:
         check_destination(config.output)
-    run = build_run(config)
+    run = build_run(config)  # before the arguments: with ZeRO-3 those would have new weights made in parts
+    arguments = training_arguments(config)
     trainer = make_trainer(run, arguments)
     train_in_folder(trainer, config.output, config.to_yaml(), _introduction(run, trainer), resume)
     step, metrics = trainer.last_evaluation
     if run.evaluation_sources and (step != trainer.state.global_step or arguments.load_best_model_at_end):
         metrics = trainer.evaluate()
     bad_rows = count_bad_rows(trainer)
+    model = trainer.whole_model()
     if arguments.should_save:
-        _save(run, trainer, metrics, bad_rows, command)
+        _save(run, trainer, merged(model), metrics, bad_rows, command)
     trainer.accelerator.wait_for_everyone()
     return metrics
 
@@ -130,7 +132,10 @@ def _has_data(objective: str, run: Run) -> bool:
 
 def _introduction(run: Run, trainer: ScheduledTrainer) -> list[str]:
     counts = run.schedule.counts()
-    lines = [f"model: {type(run.model).__name__}, {run.model.num_parameters():,} parameters"]
+    model = without_adapters(run.model)
+    total, learn = (model.num_parameters(only_trainable) for only_trainable in (False, True))
+    some = f", {learn:,} of them learn" if learn < total else ""
+    lines = [f"model: {type(model).__name__}, {total:,} parameters{some}"]
     if run.encoders is not None:
         lines.append(run.encoders.summary())
     for source in run.sources:
@@ -141,22 +146,32 @@ def _introduction(run: Run, trainer: ScheduledTrainer) -> list[str]:
 
 
 def _save(
-    run: Run, trainer: ScheduledTrainer, metrics: dict[str, float], bad_rows: dict[str, int], command: str
+    run: Run,
+    trainer: ScheduledTrainer,
+    model: PreTrainedModel,
+    metrics: dict[str, float],
+    bad_rows: dict[str, int],
+    command: str,
 ) -> None:
     output = Path(run.config.output)
     with staged_directory(output / MODEL_FOLDER) as folder:
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder)
+        model.save_pretrained(folder)
         run.processor.save_pretrained(folder)
-    facts = run_facts(run, trainer, metrics, bad_rows, command)
+    facts = run_facts(run, trainer, model, metrics, bad_rows, command)
     for path in write_report(output, facts, model_folder=output / MODEL_FOLDER):
         print(f"written: {path}")
     print(f"written: {output / MODEL_FOLDER}")
 
 
 def run_facts(
-    run: Run, trainer: ScheduledTrainer, metrics: dict[str, float], bad_rows: dict[str, int], command: str
+    run: Run,
+    trainer: ScheduledTrainer,
+    model: PreTrainedModel,
+    metrics: dict[str, float],
+    bad_rows: dict[str, int],
+    command: str,
 ) -> RunFacts:
-    """What the report tells of a run."""
+    """What the report tells of a run and of `model`, which it leaves."""
     world_size, device = trainer.args.world_size, trainer.args.device
     dtype = torch.bfloat16 if trainer.args.bf16 else torch.float16 if trainer.args.fp16 else torch.float32
     sources = []
@@ -166,7 +181,7 @@ def run_facts(
             {
                 "name": source.name,
                 "kind": source.kind,
-                "path": source.options.path,
+                "path": source.options.place,
                 "format": source.options.format,
                 "weight": source.options.weight,
                 "rows": len(source) if isinstance(source, MapSource) else None,
@@ -186,9 +201,9 @@ def run_facts(
         command=command,
         seed=run.config.seed,
         steps=trainer.state.global_step,
-        model_class=type(run.model).__name__,
+        model_class=type(model).__name__,
         family=run.family.model_type,
-        num_parameters=run.model.num_parameters(),
+        num_parameters=model.num_parameters(),
         config=run.config.to_dict(),
         sources=sources,
         objectives=describe_objectives(run),
@@ -203,6 +218,16 @@ def run_facts(
             f"batches of {trainer.args.per_device_eval_batch_size}.",
             "Throughput counts forward and backward passes, without reading data and optimizer steps.",
         ],
-        notes=[trainer.negatives()],
+        notes=[trainer.negatives(), *_note_on_lora(run.config)],
         hardware=describe_hardware(device, world_size),
     )
+
+
+def _note_on_lora(config: RunConfig) -> list[str]:
+    if config.training.lora is None:
+        return []
+    options = ", ".join(f"{name} {value}" for name, value in config.training.lora.items()) or "defaults"
+    return [
+        f"Low-rank updates of the encoders' linear maps were learned (LoRA: {options}) and merged into the weights; "
+        "words, positions and dictionary are those that the run started from."
+    ]

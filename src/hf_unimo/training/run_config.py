@@ -25,6 +25,7 @@ relative to the file's folder, but `output`, which is relative to the working di
 (`name` or `owner/name`, without an ending such as `.parquet`) can stand wherever no such path exists.
 """
 
+import json
 import math
 import os
 import re
@@ -59,6 +60,7 @@ from ..data.augmentation import Augmentation
 from ..data.collator import DEFAULT_AUGMENTATION, DEFAULT_RATIO, MASKING_OPTIONS, NO_AUGMENTATION, PRESETS
 from ..data.masking import WholeWordMasking
 from ..data.schedule import SAMPLERS
+from ..data.shards import is_url
 from ..data.sources import SourceOptions
 from ..errors import BadInputError
 from ..models import FAMILIES
@@ -286,6 +288,8 @@ class TrainingOptions:
         freeze (mapping, *optional*): Sub-module -> the moment until which it is not trained; true, or 1.0, for the
             whole run.
         early_stopping_patience (`int`, *optional*): After so many evaluations without a better result the run ends.
+        lora (mapping, *optional*): Arguments of `peft.LoraConfig`, e.g. `{r: 8, lora_alpha: 16}`: low-rank updates of
+            the encoders' linear maps are learned beside the heads, and merged into the saved model.
         arguments: The keys of `TrainingArguments`; they stand beside the others in the file.
     """
 
@@ -294,6 +298,7 @@ class TrainingOptions:
     layerwise_lr_decay: Share = 1.0
     freeze: dict[str, Until] = field(default_factory=dict)
     early_stopping_patience: Count | None = None
+    lora: dict[str, Any] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -358,6 +363,12 @@ class RunConfig:
                 "training.gradient_accumulation_steps stands beside data.sampler accumulating, which accumulates over "
                 "the sources; leave one of them out."
             )
+        changed = [name for name in ("row_constraint", "restart_dead_every") if getattr(self.dictionary, name)]
+        if self.training.lora is not None and changed:
+            raise BadInputError(
+                f"training.lora stands beside dictionary.{changed[0]}, which changes entries that LoRA leaves as they "
+                "are; leave one of them out."
+            )
         evaluated = {name: arguments.get(name) for name in ("eval_on_start", "load_best_model_at_end")}
         evaluated["eval_strategy"] = arguments.get("eval_strategy", "no") != "no"
         evaluated["early_stopping_patience"] = self.training.early_stopping_patience is not None
@@ -391,7 +402,7 @@ class RunConfig:
             "",
             model=model,
             data=_read_data(tree["data"], folder),
-            training=read_training(tree["training"], PretrainTraining),
+            training=read_training(tree["training"], PretrainTraining, folder),
             objectives=objectives,
             fusion_share=fusion_share,
         )
@@ -451,6 +462,7 @@ MAY_CHANGE = frozenset(
 """Keys that a run may be resumed with different values of: they change nothing of what is trained."""
 
 _SECTIONS = ("output", "seed", "model", "data", "objectives", "dictionary", "training")
+_ENGINE_FILES = ("deepspeed", "fsdp_config")
 _NOT_IN_EVALUATION = ("weight", "streaming", "shuffle_buffer")
 _OBJECTIVES = {"matching": MatchingOptions, "mlm": MaskedLanguageOptions}  # all others: ObjectiveOptions
 _SOURCE_NAME = re.compile(r"[\w-]+")
@@ -536,7 +548,8 @@ def _read_data(tree: Any, folder: str) -> DataOptions:
             key = f"data.{section}.{name}"
             source = read_section(SourceOptions, options, key, hidden=hidden, name=name)
             if source.format != "hub":
-                source = replace(source, path=str(locate(source.path, folder)))
+                places = [path if is_url(path) else str(locate(path, folder)) for path in source.paths]
+                source = replace(source, path=places[0] if isinstance(source.path, str) else places)
             sources[name] = source
         tree[section] = sources
     sources, evaluation = tree.pop("sources"), tree.pop("evaluation")
@@ -559,12 +572,22 @@ def _read_objectives(tree: Any, family: str) -> tuple[dict[str, ObjectiveOptions
     return objectives, fit(tree.get("fusion_share"), Share | None, "objectives.fusion_share")
 
 
+def _read_engine_file(path: str, key: str) -> dict[str, Any]:
+    """What a JSON file of an engine says: so that `run.yaml` is complete, and resuming notices what has changed."""
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8") as file:
+            return dict(mapping(json.load(file), key))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{key}: {path} cannot be read as JSON: {error}.") from error
+
+
 TrainingT = TypeVar("TrainingT", bound="TrainingOptions")
 
 
-def read_training(tree: Any, section: type[TrainingT]) -> TrainingT:
-    """The section `training`: keys of `section`, and beside them those of `TrainingArguments`."""
+def read_training(tree: Any, section: type[TrainingT], folder: str) -> TrainingT:
+    """The section `training`: keys of `section`, and beside them those of `TrainingArguments`; its files found."""
     tree, hints = mapping(tree, "training"), type_hints(TrainingArguments)
+    hints["fsdp"] = bool | None  # transformers' own hint is of its command line
     own = [found.name for found in fields(section) if found.name != "arguments"]
     for name in tree:
         if name in SET_ELSEWHERE:
@@ -572,6 +595,9 @@ def read_training(tree: Any, section: type[TrainingT]) -> TrainingT:
     inherited = [found.name for found in fields(TrainingArguments) if found.name not in SET_ELSEWHERE]
     check_known(tree, (*own, *inherited), "training")
     arguments = {name: fit(value, hints[name], f"training.{name}") for name, value in tree.items() if name not in own}
+    for name in _ENGINE_FILES:
+        if isinstance(arguments.get(name), str):
+            arguments[name] = _read_engine_file(os.path.join(folder, arguments[name]), f"training.{name}")
     own_tree = {name: value for name, value in tree.items() if name in own}
     return read_section(section, own_tree, "training", arguments=arguments)
 

@@ -29,8 +29,11 @@ from ..errors import BadInputError, CheckFailedError
 from ..evaluation.pretraining import evaluate_batch, summarize
 from ..objectives import ranks
 from .arguments import ScheduledTrainingArguments
+from .dictionary import DictionaryCallback
+from .lora import without_adapters
 from .objective_schedule import ObjectiveSchedule
 from .parameter_groups import belongs_to, check_modules, learning_rate_factors, parameter_groups
+from .sharding import complete_state, filled, is_sharded, outline, set_up_fsdp
 from .throughput import Throughput, count_flops
 
 
@@ -117,9 +120,39 @@ class ScheduledTrainer(Trainer):
         freeze_parameters(model, args)
         self._optimizer = _optimizer_class(model, args)
         super().__init__(model=model, args=args, eval_dataset=self.evaluation_sources or None, **kwargs)
+        self._outline = outline(model) if self._shares_weights() else None
+        if self.is_deepspeed_enabled:
+            _check_deepspeed(args, schedule, kwargs.get("callbacks") or (), self._engine())
         self.add_callback(_Progress(self, health_every))
         self.stop = StopOnInterrupt()
         self.add_callback(self.stop)
+
+    # Processes
+
+    def create_accelerator_and_postprocess(self):
+        """As Trainer's; sharding follows the family's plan."""
+        super().create_accelerator_and_postprocess()
+        set_up_fsdp(self)
+
+    def _engine(self) -> str:
+        """What the checkpoints are of."""
+        if self.is_deepspeed_enabled:
+            return f"DeepSpeed ZeRO-{self.accelerator.state.deepspeed_plugin.zero_stage}"
+        return "FSDP2" if self.is_fsdp_enabled else "plain processes"
+
+    def _shares_weights(self) -> bool:
+        """Whether each process has a part of the weights only."""
+        return self._engine() in ("FSDP2", "DeepSpeed ZeRO-3")
+
+    def whole_model(self) -> PreTrainedModel:
+        """
+        The model with all its weights on this process: itself, or if training shares them out, a copy, made anew at
+        each call. Every process has to call.
+        """
+        model = self.accelerator.unwrap_model(self.model)
+        if self._outline is None or not is_sharded(model):
+            return model
+        return filled(self._outline, model, self.args.device)
 
     # Data
 
@@ -274,8 +307,9 @@ class ScheduledTrainer(Trainer):
         """
         metrics: dict[str, float] = {}
         recalls = []
+        model = self.whole_model()
         for source in self.evaluation_sources:
-            found = self.measure(source)
+            found = self.measure(source, model=model)
             metrics |= {f"{metric_key_prefix}_{source.name}_{name}": value for name, value in found.items()}
             recalls += [found["mean_recall"]] if "mean_recall" in found else []
         if recalls:
@@ -285,9 +319,18 @@ class ScheduledTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def measure(self, source: MapSource, max_rows: int | None = None, with_losses: bool = True) -> dict[str, float]:
-        """Losses, and of pairs retrieval and dictionary health, on the first `max_rows` rows of a source (or all)."""
-        model = self.accelerator.unwrap_model(self.model)
+    def measure(
+        self,
+        source: MapSource,
+        max_rows: int | None = None,
+        with_losses: bool = True,
+        model: PreTrainedModel | None = None,
+    ) -> dict[str, float]:
+        """
+        Losses, and of pairs retrieval and dictionary health, on the first `max_rows` rows of a source (or all), by
+        `model` or by [`whole_model`].
+        """
+        model = without_adapters(self.whole_model() if model is None else model)
         weights = (
             None if self.objectives is None else {name: ramp.weight for name, ramp in self.objectives.ramps.items()}
         )
@@ -322,7 +365,7 @@ class ScheduledTrainer(Trainer):
         super()._issue_warnings_after_load(type(load_result)(missing, load_result.unexpected_keys))
 
     def train(self, resume_from_checkpoint=None, **kwargs):
-        """As `Trainer.train`. Raises [`BadInputError`] for a checkpoint of another number of processes."""
+        """As `Trainer.train`. Raises [`BadInputError`] for a checkpoint of another number of processes or engine."""
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_checkpoint(self.args.output_dir)
             if resume_from_checkpoint is None:
@@ -364,6 +407,11 @@ class ScheduledTrainer(Trainer):
             )
         self.accelerator.wait_for_everyone()
 
+    def _save_optimizer_and_scheduler(self, output_dir):
+        if self.is_fsdp_enabled:
+            complete_state(self.optimizer)
+        super()._save_optimizer_and_scheduler(output_dir)
+
     def _save_rng_state(self, output_dir):
         super()._save_rng_state(output_dir)
         state = {
@@ -374,6 +422,7 @@ class ScheduledTrainer(Trainer):
             "throughput": self.throughput.state_dict(),
             "batches_drawn": self.batches_drawn,
             "flops": self._flops,
+            "engine": self._engine(),
         }
         Path(output_dir, _data_state_name(self.args.process_index)).write_text(json.dumps(state), encoding="utf-8")
 
@@ -389,6 +438,12 @@ class ScheduledTrainer(Trainer):
             raise BadInputError(
                 f"{checkpoint} was saved by {state['world_size']} processes and cannot be resumed by "
                 f"{self.args.world_size}: the batches would be others."
+            )
+        engine = state.get("engine", "plain processes")
+        if engine != self._engine():
+            raise BadInputError(
+                f"{checkpoint} was saved by {engine} and cannot be resumed by {self._engine()}: launch the "
+                "run as it was begun."
             )
         self._next_batch, self._stream_states = state["next_batch"], state["stream_states"]
         self.bad_rows.load_state_dict(state["bad_rows"])
@@ -457,6 +512,30 @@ def freeze_parameters(model: nn.Module, args: ScheduledTrainingArguments) -> Non
         for_good = any(belongs_to(name, module) and until >= args.max_steps for module, until in args.freeze.items())
         if for_good or factors[name] == 0:
             parameter.requires_grad_(False)
+
+
+def _check_deepspeed(
+    args: ScheduledTrainingArguments, schedule: Schedule, callbacks: Sequence[Any], engine: str
+) -> None:
+    """Refuses what would come out wrong, and what reaches into gradients and weights that DeepSpeed has copies of."""
+    kinds = sorted({source.kind for source in schedule.active})
+    if engine == "DeepSpeed ZeRO-3" and len(kinds) > 1:
+        # Seen in 0.19.8: the partitions of the last step's gradients stay where a step leaves a module out.
+        raise BadInputError(
+            f"{engine} would use the last gradient of a module again at a step that leaves it out, so it takes "
+            f"batches of one kind, but data.sources has {' and '.join(kinds)}; use FSDP2 or ZeRO-2."
+        )
+    late = [module for module, until in args.freeze.items() if until < args.max_steps]
+    if late:
+        raise BadInputError(
+            f"training.freeze of {late[0]!r} ends at step {args.freeze[late[0]]}, which DeepSpeed cannot do; accepted "
+            "is true, for the whole run."
+        )
+    if any(isinstance(callback, DictionaryCallback) for callback in callbacks):
+        raise BadInputError(
+            "dictionary.row_constraint and dictionary.restart_dead_every change weights between steps, of which "
+            "DeepSpeed would take no notice; leave them out, or use FSDP2."
+        )
 
 
 def last_checkpoint(output_dir: str | os.PathLike) -> str | None:

@@ -7,6 +7,11 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 
+# FSDP2: each layer is a unit of its own, all else belongs to the root. Word embeddings and dictionary share their
+# weights with heads, and a weight must not be in two units.
+_FSDP_PLAN = {"layers.*": "free_full_weight"}
+
+
 @strict
 class Unimo2VisionConfig(PreTrainedConfig):
     r"""
@@ -30,6 +35,7 @@ class Unimo2VisionConfig(PreTrainedConfig):
 
     model_type = "unimo2_vision_model"
     base_config_key = "vision_config"
+    base_model_fsdp_plan = _FSDP_PLAN
 
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -80,6 +86,7 @@ class Unimo2TextConfig(PreTrainedConfig):
 
     model_type = "unimo2_text_model"
     base_config_key = "text_config"
+    base_model_fsdp_plan = _FSDP_PLAN
 
     vocab_size: int = 50265
     hidden_size: int = 768
@@ -127,6 +134,7 @@ class Unimo2GroundedConfig(PreTrainedConfig):
 
     model_type = "unimo2_grounded_model"
     base_config_key = "grounded_config"
+    base_model_fsdp_plan = _FSDP_PLAN
 
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -223,6 +231,7 @@ class Unimo2Config(PreTrainedConfig):
     """
 
     model_type = "unimo2"
+    base_model_fsdp_plan = {}  # what its encoders say
     sub_configs_defaults = {
         "vision_config": Unimo2VisionConfig,
         "text_config": Unimo2TextConfig,
